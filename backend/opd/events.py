@@ -1,0 +1,302 @@
+"""The facts of a run: one union of past-tense events, and the fold that turns them into a summary.
+
+An event is written once by the run, stored as JSON text, and sent unchanged to every page that asks for it.
+`fold` is the only place that says what a list of events means; the page's reducer mirrors it.
+
+After a resume the run repeats the steps since its checkpoint. `RunResumed.step` says from where: points of later
+steps that were logged before are then superseded, so a reader that drops them sees every step exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+Phase = Literal[
+    "preflight",
+    "loading",
+    "evaluating_before",
+    "expanding",
+    "answering",
+    "warm_start",
+    "baseline",
+    "distilling",
+    "evaluating_after",
+    "finalizing",
+]
+Outcome = Literal["done", "stopped", "failed", "paused"]
+
+
+class Event(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
+
+
+class RunStarted(Event):
+    """The run's process began its work (the first time)."""
+
+    kind: Literal["run_started"] = "run_started"
+    name: str
+    student: str
+    teacher: str
+    signal: str
+    """What the teacher's signal is, in words for people."""
+    max_steps: int
+    num_prompts: int
+    num_test_prompts: int
+    versions: dict[str, str] = {}
+    device: str = "cpu"
+
+
+class RunResumed(Event):
+    """The run went on from a checkpoint; points of steps after `step` are superseded."""
+
+    kind: Literal["run_resumed"] = "run_resumed"
+    step: int
+    """Steps of the distillation stage already done in the checkpoint; 0 when it began anew."""
+    exactness: Literal["exact", "continued"]
+    """exact: the same bits as without the interruption (same machine class). continued: anything else."""
+    reason: str
+
+
+class PhaseStarted(Event):
+    """A phase began. `total` counts its units (steps, prompts); None where it is not known."""
+
+    kind: Literal["phase_started"] = "phase_started"
+    phase: Phase
+    total: int | None = None
+    unit: str = ""
+    detail: str = ""
+
+
+class PhaseProgressed(Event):
+    """Units of the current phase done so far; sent at most a few times a second."""
+
+    kind: Literal["phase_progressed"] = "phase_progressed"
+    phase: Phase
+    done: int
+    total: int | None = None
+    eta_s: float | None = None
+
+
+class StepLogged(Event):
+    """One optimizer step. `stage` tells whose; metric names are the same everywhere."""
+
+    kind: Literal["step_logged"] = "step_logged"
+    stage: Literal["distillation", "warm_start", "baseline"] = "distillation"
+    step: int
+    """1-based within its stage."""
+    metrics: dict[str, float | None]
+    """Names in docs/metrics.md; None is a value that could not be computed (shown as a gap)."""
+
+
+class TokenScore(Event):
+    """One token of a recorded sample with both log-probabilities (nats)."""
+
+    text: str
+    student_logprob: float
+    teacher_logprob: float
+
+
+class SampleRecorded(Event):
+    """One answer to a fixed held-out prompt."""
+
+    kind: Literal["sample_recorded"] = "sample_recorded"
+    step: int
+    author: Literal["student", "teacher", "baseline"]
+    prompt_id: str
+    prompt: str
+    text: str
+    expected: str | None = None
+    correct: bool | None = None
+    tokens: list[TokenScore] = []
+
+
+class CheckpointSaved(Event):
+    """A checkpoint was written and verified."""
+
+    kind: Literal["checkpoint_saved"] = "checkpoint_saved"
+    step: int
+    num_bytes: int
+    duration_s: float
+
+
+class AlarmRaised(Event):
+    """Something a person should look at: what, why, and what to do."""
+
+    kind: Literal["alarm_raised"] = "alarm_raised"
+    code: str
+    severity: Literal["info", "warning", "critical"]
+    step: int
+    what: str
+    why: str
+    advice: str
+
+
+class MoneySpent(Event):
+    """State of the run's spending, in integer nano-dollars."""
+
+    kind: Literal["money_spent"] = "money_spent"
+    spent_nano_usd: int
+    held_nano_usd: int
+    saved_by_cache_nano_usd: int
+    num_calls: int
+
+
+class Interval(Event):
+    """A mean with its 95 % interval; `num` is the number of prompts behind it."""
+
+    mean: float
+    low: float
+    high: float
+    num: int
+
+
+class EvaluationFinished(Event):
+    """Held-out measurements of one model."""
+
+    kind: Literal["evaluation_finished"] = "evaluation_finished"
+    subject: Literal["before", "sft", "after", "teacher"]
+    metrics: dict[str, Interval]
+    """exact_match (share), reverse_kl (nats/token), completion_tokens, truncated (share), …"""
+
+
+class VerdictLine(Event):
+    """One metric, compared pairwise on the same prompts."""
+
+    metric: str
+    better_is: Literal["higher", "lower"]
+    baseline: Literal["before", "sft"]
+    difference: Interval
+    conclusion: Literal["better", "no_significant_change", "worse"]
+
+
+class VerdictReached(Event):
+    """The answer to "did it help?", with the evidence."""
+
+    kind: Literal["verdict_reached"] = "verdict_reached"
+    conclusion: Literal["better", "no_significant_change", "worse", "not_measured"]
+    headline: str
+    """One sentence for people."""
+    lines: list[VerdictLine] = []
+    notes: list[str] = []
+    recommended: Literal["before", "sft", "after"] = "after"
+
+
+class RunFailure(Event):
+    """Why a run could not go on, as shown to people."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class RunFinished(Event):
+    """The run's process ended its work."""
+
+    kind: Literal["run_finished"] = "run_finished"
+    outcome: Outcome
+    step: int
+    reason: str = ""
+    error: RunFailure | None = None
+
+
+RunEvent = Annotated[
+    RunStarted
+    | RunResumed
+    | PhaseStarted
+    | PhaseProgressed
+    | StepLogged
+    | SampleRecorded
+    | CheckpointSaved
+    | AlarmRaised
+    | MoneySpent
+    | EvaluationFinished
+    | VerdictReached
+    | RunFinished,
+    Field(discriminator="kind"),
+]
+RUN_EVENT: TypeAdapter[RunEvent] = TypeAdapter(RunEvent)
+
+
+class StoredEvent(Event):
+    """An event with its place in the log: `seq` is 1, 2, 3, … without gaps; `time` is Unix seconds."""
+
+    seq: int
+    time: float
+    event: RunEvent
+
+
+class RunSummary(BaseModel):
+    """What a run amounts to so far: the answer of `GET /api/opd/status` less the process state."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+    seq: int = 0
+    started: RunStarted | None = None
+    started_time: float | None = None
+    updated_time: float | None = None
+    phase: Phase | None = None
+    phase_done: int = 0
+    phase_total: int | None = None
+    phase_started_time: float | None = None
+    eta_s: float | None = None
+    step: int = 0
+    max_steps: int = 0
+    latest: dict[str, float | None] = {}
+    checkpoint_step: int | None = None
+    exactness: Literal["exact", "continued"] | None = None
+    num_resumes: int = 0
+    alarms: list[AlarmRaised] = []
+    evaluations: dict[str, EvaluationFinished] = {}
+    verdict: VerdictReached | None = None
+    money: MoneySpent | None = None
+    finished: RunFinished | None = None
+
+
+def fold(events: Iterable[StoredEvent], summary: RunSummary | None = None) -> RunSummary:
+    """Fold events, in order, into a summary; give the last summary to go on from it."""
+    state = summary.model_copy() if summary else RunSummary()
+    for stored in events:
+        _apply(state, stored)
+    return state
+
+
+def _apply(state: RunSummary, stored: StoredEvent) -> None:
+    event, state.seq, state.updated_time = stored.event, stored.seq, stored.time
+    match event:
+        case RunStarted():
+            state.started, state.started_time, state.max_steps = event, stored.time, event.max_steps
+        case RunResumed():
+            state.step, state.exactness, state.finished = event.step, _weakest(state.exactness, event.exactness), None
+            state.num_resumes += 1
+        case PhaseStarted():
+            state.phase, state.phase_done, state.phase_total = event.phase, 0, event.total
+            state.phase_started_time, state.eta_s = stored.time, None
+        case PhaseProgressed():
+            state.phase_done, state.eta_s = event.done, event.eta_s
+            state.phase_total = event.total if event.total is not None else state.phase_total
+        case StepLogged():
+            if event.stage == "distillation":
+                state.step, state.latest = event.step, event.metrics
+        case CheckpointSaved():
+            state.checkpoint_step = event.step
+        case AlarmRaised():
+            state.alarms = [*state.alarms, event][-50:]
+        case MoneySpent():
+            state.money = event
+        case EvaluationFinished():
+            state.evaluations = {**state.evaluations, event.subject: event}
+        case VerdictReached():
+            state.verdict = event
+        case RunFinished():
+            state.finished, state.eta_s = event, None
+        case SampleRecorded():
+            pass
+
+
+def _weakest(
+    before: Literal["exact", "continued"] | None, now: Literal["exact", "continued"]
+) -> Literal["exact", "continued"]:
+    return "continued" if "continued" in (before, now) else "exact"

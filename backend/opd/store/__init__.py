@@ -1,0 +1,1 @@
+"""What is on disk: run folders with their event logs, and the money ledger. Plain SQLite, no ORM."""

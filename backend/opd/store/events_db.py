@@ -1,0 +1,175 @@
+"""The event log of one run: `events.db`, one writer (the run), any number of readers.
+
+`events(seq, time, kind, body)` is the truth and is only ever appended to; `metrics(metric, step, time, value)` is
+the same numbers laid out for charts, written in the same transaction. WAL with synchronous=NORMAL: a killed process
+loses nothing, a power cut at most the last moments.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from opd.errors import StorageError
+from opd.events import RUN_EVENT, RunEvent, RunResumed, StepLogged, StoredEvent
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS events(
+    seq INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS metrics(
+    metric TEXT NOT NULL, step INTEGER NOT NULL, time REAL NOT NULL, value REAL,
+    PRIMARY KEY(metric, step)) STRICT, WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Points of one metric between two steps: extremes survive, so a one-step spike stays visible."""
+
+    first_step: int
+    last_step: int
+    time: float
+    min: float | None
+    max: float | None
+    mean: float | None
+    num: int
+    num_missing: int
+
+
+def metric_name(stage: str, name: str) -> str:
+    """Name of a metric in the metrics table: the distillation stage's go bare, others are prefixed."""
+    return name if stage == "distillation" else f"{stage}/{name}"
+
+
+class EventWriter:
+    """Appends events; gives each the next `seq`. Only the run's own process may hold one."""
+
+    def __init__(self, path: Path):
+        self._db = _connect(path, writable=True)
+        self._db.executescript(_SCHEMA)
+        (self._seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+
+    @property
+    def seq(self) -> int:
+        """Number of the last event written."""
+        return self._seq
+
+    def append(self, *events: RunEvent) -> int:
+        """Write events in one transaction.
+
+        Raises:
+            StorageError: the disk is full or the database cannot be written.
+        """
+        now = time.time()
+        try:
+            with self._db:
+                for event in events:
+                    self._seq += 1
+                    self._db.execute(
+                        "INSERT INTO events VALUES (?, ?, ?, ?)", (self._seq, now, event.kind, event.model_dump_json())
+                    )
+                    self._index(event, now)
+        except sqlite3.Error as error:
+            self._seq -= len(events)
+            raise StorageError(
+                f"The run's event log could not be written: {error}.",
+                hint="Free disk space, then resume the run: its last checkpoint is untouched.",
+            ) from error
+        return self._seq
+
+    def _index(self, event: RunEvent, now: float) -> None:
+        if isinstance(event, RunResumed):
+            self._db.execute(
+                "DELETE FROM metrics WHERE step > ? AND metric NOT GLOB 'warm_start/*' AND metric NOT GLOB 'baseline/*'",
+                (event.step,),
+            )
+        elif isinstance(event, StepLogged):
+            rows = [
+                (metric_name(event.stage, name), event.step, now, value if _is_finite(value) else None)
+                for name, value in event.metrics.items()
+            ]
+            self._db.executemany("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", rows)
+
+    def close(self) -> None:
+        self._db.close()
+
+
+class EventReader:
+    """Reads a run's log while it grows. Cheap to keep open; not shared between threads."""
+
+    def __init__(self, path: Path):
+        self._db = _connect(path, writable=False)
+
+    def read(self, after: int = 0, limit: int = 10_000) -> list[StoredEvent]:
+        """Events with seq > `after`, in order, at most `limit`."""
+        return [
+            StoredEvent(seq=seq, time=when, event=RUN_EVENT.validate_json(body))
+            for seq, when, body in self.read_text(after, limit)
+        ]
+
+    def read_text(self, after: int = 0, limit: int = 10_000) -> list[tuple[int, float, str]]:
+        """The same as (seq, time, JSON text), unparsed: what goes over the wire."""
+        query = "SELECT seq, time, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        return self._db.execute(query, (after, limit)).fetchall()
+
+    def data_version(self) -> int:
+        """A number that changes when another connection has committed: one cheap look instead of a query."""
+        (version,) = self._db.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def last_seq(self) -> int:
+        (seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        return int(seq)
+
+    def metric_names(self) -> list[str]:
+        return [name for (name,) in self._db.execute("SELECT DISTINCT metric FROM metrics ORDER BY metric")]
+
+    def buckets(
+        self, names: Sequence[str], first: int = 0, last: int | None = None, max_points: int = 2000
+    ) -> dict[str, list[Bucket]]:
+        """Metrics as at most `max_points` buckets each over steps first..last (inclusive)."""
+        return {name: list(self._buckets(name, first, last, max_points)) for name in names}
+
+    def _buckets(self, name: str, first: int, last: int | None, max_points: int) -> Iterable[Bucket]:
+        low, high = self._db.execute(
+            "SELECT min(step), max(step) FROM metrics WHERE metric = ? AND step >= ? AND step <= ?",
+            (name, first, last if last is not None else 2**62),
+        ).fetchone()
+        if low is None:
+            return
+        width = max(1, math.ceil((high - low + 1) / max(1, max_points)))
+        rows = self._db.execute(
+            "SELECT min(step), max(step), max(time), min(value), max(value), avg(value), count(value),"
+            " count(*) - count(value) FROM metrics WHERE metric = ? AND step BETWEEN ? AND ?"
+            " GROUP BY (step - ?) / ? ORDER BY 1",
+            (name, low, high, low, width),
+        )
+        for row in rows:
+            yield Bucket(*row)
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+    mode = "rwc" if writable else "ro"
+    try:
+        db = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=30, check_same_thread=False)
+        if writable:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+        db.execute("SELECT count(*) FROM sqlite_master")
+    except sqlite3.Error as error:
+        raise StorageError(
+            f"The run's event log {path.name} cannot be opened: {error}.",
+            hint="Nothing was changed. Keep the file; copy the run's folder, then export or resume from its checkpoint.",
+        ) from error
+    return db
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,239 @@
+"""Runs on disk: one folder each, and what can be told from it without asking any process.
+
+    <data dir>/runs/<run_id>/  config.yaml  events.db  process.json  STOP  exit.json  log.txt
+                               checkpoints/step-000100/…  student/  report.{json,html,md}
+
+A run's state is derived (exit record, else the process that holds it), never stored: it cannot be wrong after a
+crash. `opd train` and the studio make identical folders.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import yaml
+from filelock import FileLock, Timeout
+
+from opd.config import RunConfig, parse_config
+from opd.errors import BusyError, NotFoundError, StorageError
+from opd.events import Outcome, RunFailure, RunSummary, fold
+from opd.store.events_db import EventReader, EventWriter
+from opd.store.files import read_json, write_durably, write_json
+
+RunState = Literal["queued", "running", "stopping", "done", "stopped", "failed", "paused", "interrupted"]
+StopMode = Literal["save", "discard"]
+ACTIVE: frozenset[RunState] = frozenset({"running", "stopping"})
+RESUMABLE: frozenset[RunState] = frozenset({"stopped", "failed", "paused", "interrupted"})
+_RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder. Cheap; holds nothing open."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def events_path(self) -> Path:
+        return self.path / "events.db"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def student_path(self) -> Path:
+        """The finished model, present once the run has ended well or was stopped and saved."""
+        return self.path / "student"
+
+    def config(self) -> RunConfig:
+        """The configuration the run was started with."""
+        return parse_config(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+
+    def created_time(self) -> float:
+        return (self.path / "config.yaml").stat().st_mtime
+
+    def state(self) -> RunState:
+        """What the folder and the process table say right now."""
+        record = read_json(self.path / "exit.json")
+        if record is not None:
+            outcome: Outcome = record["outcome"]
+            return outcome
+        process = read_json(self.path / "process.json")
+        if process is None:
+            return "queued"
+        if not _is_alive(process):
+            return "interrupted"
+        return "stopping" if self.stop_requested() else "running"
+
+    def failure(self) -> RunFailure | None:
+        """Why the run failed, if it did and could say so."""
+        record = read_json(self.path / "exit.json")
+        error = record.get("error") if record else None
+        return RunFailure.model_validate(error) if error else None
+
+    def pid(self) -> int | None:
+        process = read_json(self.path / "process.json")
+        return int(process["pid"]) if process and _is_alive(process) else None
+
+    def summary(self) -> RunSummary:
+        """The fold over all events so far; empty before the first."""
+        if not self.events_path.exists():
+            return RunSummary()
+        reader = self.reader()
+        try:
+            summary = RunSummary()
+            while batch := reader.read(summary.seq):
+                summary = fold(batch, summary)
+            return summary
+        finally:
+            reader.close()
+
+    def reader(self) -> EventReader:
+        return EventReader(self.events_path)
+
+    def writer(self) -> EventWriter:
+        return EventWriter(self.events_path)
+
+    # --- doors between the studio and the run's process -------------------------------------------
+
+    def request_stop(self, mode: StopMode) -> None:
+        """Ask the run to end after the current step. It looks for this file at every step."""
+        write_durably(self.path / "STOP", mode.encode())
+
+    def stop_requested(self) -> StopMode | None:
+        try:
+            return "discard" if (self.path / "STOP").read_text() == "discard" else "save"
+        except FileNotFoundError:
+            return None
+
+    def begin(self) -> FileLock:
+        """Take the run for this process, and clear the marks of an earlier one.
+
+        Raises:
+            BusyError: another process is already at it.
+        """
+        lock = FileLock(self.path / "run.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise BusyError(
+                f"Run {self.run_id} is already being worked on by process {self.pid() or 'unknown'}.",
+                hint="Wait for it, or stop it with `opd runs stop`.",
+                details={"run_id": self.run_id, "pid": self.pid()},
+            ) from None
+        for name in ("exit.json", "STOP"):
+            (self.path / name).unlink(missing_ok=True)
+        me = psutil.Process()
+        write_json(self.path / "process.json", {"pid": me.pid, "create_time": me.create_time()})
+        return lock
+
+    def end(self, outcome: Outcome, *, step: int, error: RunFailure | None = None) -> None:
+        """Write the exit record: from now on the run's state is `outcome`."""
+        record: dict[str, Any] = {"outcome": outcome, "step": step, "time": time.time()}
+        if error:
+            record["error"] = error.model_dump()
+        write_json(self.path / "exit.json", record)
+
+
+class RunStore:
+    """All runs below a data folder."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.runs_path = root / "runs"
+
+    def create(self, config: RunConfig, run_id: str | None = None) -> RunFolder:
+        """Make a run's folder with its configuration; starts nothing."""
+        run_id = run_id or new_run_id()
+        folder = self.runs_path / _checked_id(run_id)
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+        except FileExistsError:
+            raise BusyError(f"Run {run_id} exists already.", hint="Choose another id.") from None
+        write_durably(folder / "config.yaml", config.as_yaml().encode())
+        return RunFolder(folder)
+
+    def get(self, run_id: str) -> RunFolder:
+        """The folder of a run.
+
+        Raises:
+            NotFoundError: there is none of this id (an id is never taken for a path).
+        """
+        folder = self.runs_path / run_id
+        if not _RUN_ID.fullmatch(run_id) or not (folder / "config.yaml").is_file():
+            raise NotFoundError(
+                f"There is no run {run_id[:64]!r} in this data folder.", hint="`opd runs list` names all of them."
+            )
+        return RunFolder(folder)
+
+    def __iter__(self) -> Iterator[RunFolder]:
+        """Newest first."""
+        if not self.runs_path.is_dir():
+            return
+        names = sorted((p.name for p in self.runs_path.iterdir() if _RUN_ID.fullmatch(p.name)), reverse=True)
+        for name in names:
+            if (self.runs_path / name / "config.yaml").is_file():
+                yield RunFolder(self.runs_path / name)
+
+    def active(self) -> RunFolder | None:
+        """The run that is at work now, if any."""
+        return next((run for run in self if run.state() in ACTIVE), None)
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run's folder for good.
+
+        Raises:
+            BusyError: the run is at work.
+        """
+        run = self.get(run_id)
+        if run.state() in ACTIVE:
+            raise BusyError(f"Run {run_id} is at work.", hint="Stop it first.", details={"run_id": run_id})
+        grave = self.runs_path / f".deleted-{run_id}"
+        try:
+            os.replace(run.path, grave)
+            shutil.rmtree(grave)
+        except OSError as error:
+            raise StorageError(
+                f"Run {run_id} could not be deleted: {error.strerror}.", hint="Check the folder."
+            ) from None
+
+
+def new_run_id() -> str:
+    """Sortable by time, unique by chance: 20261123-152233-1f0c."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+
+
+def _checked_id(run_id: str) -> str:
+    if not _RUN_ID.fullmatch(run_id):
+        raise NotFoundError(
+            f"{run_id[:64]!r} is not a run id.", hint="Ids are small letters, digits, - and _, at most 64 characters."
+        )
+    return run_id
+
+
+def _is_alive(process: dict[str, Any]) -> bool:
+    """Whether the recorded process still lives: same pid, same start (pids are reused), not a zombie."""
+    try:
+        found = psutil.Process(int(process["pid"]))
+        same = abs(found.create_time() - float(process["create_time"])) < 1.0
+        return same and found.status() != psutil.STATUS_ZOMBIE
+    except (psutil.Error, KeyError, ValueError):
+        return False
