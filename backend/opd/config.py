@@ -33,7 +33,7 @@ class LoraConfig(Config):
     """Low-rank adapters (Hu et al. 2021): train a few million weights instead of all of them."""
 
     rank: int = Field(32, ge=1, le=1024)
-    """Rank of the update. Higher learns more and needs more memory. Default from "LoRA Without Regret" style practice."""
+    """Rank of the update. Higher learns more and needs more memory."""
     alpha: int = Field(64, ge=1)
     """Scale of the update; the effective factor is alpha / rank."""
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -116,7 +116,7 @@ class DataConfig(Config):
     test_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of prompts held out for the verdict. Ignored when `test_path` is given."""
     validation_path: str | None = None
-    """Separate file of prompts on which the baseline's learning rate is chosen. None: a part of the training prompts."""
+    """Separate file on which the baseline's learning rate is chosen. None: a part of the training prompts."""
     answer_match: Literal["none", "exact", "numeric", "last_number", "regex"] = "none"
     """How an answer is checked against the prompt's `answer` field. none: the prompts have no checkable answer."""
     answer_pattern: str | None = None

@@ -30,6 +30,8 @@ Outcome = Literal["done", "stopped", "failed", "paused"]
 
 
 class Event(BaseModel):
+    """Base of all facts: frozen, unknown keys refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, json_schema_serialization_defaults_required=True)
 
 

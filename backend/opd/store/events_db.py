@@ -51,7 +51,7 @@ class EventWriter:
     def __init__(self, path: Path):
         self._db = _connect(path, writable=True)
         self._db.executescript(_SCHEMA)
-        (self._seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        self._seq: int = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
 
     @property
     def seq(self) -> int:
@@ -84,7 +84,8 @@ class EventWriter:
     def _index(self, event: RunEvent, now: float) -> None:
         if isinstance(event, RunResumed):
             self._db.execute(
-                "DELETE FROM metrics WHERE step > ? AND metric NOT GLOB 'warm_start/*' AND metric NOT GLOB 'baseline/*'",
+                "DELETE FROM metrics"
+                " WHERE step > ? AND metric NOT GLOB 'warm_start/*' AND metric NOT GLOB 'baseline/*'",
                 (event.step,),
             )
         elif isinstance(event, StepLogged):
@@ -166,7 +167,7 @@ def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise StorageError(
             f"The run's event log {path.name} cannot be opened: {error}.",
-            hint="Nothing was changed. Keep the file; copy the run's folder, then export or resume from its checkpoint.",
+            hint="Nothing was changed. Copy the run's folder, then export or resume from its last checkpoint.",
         ) from error
     return db
 

@@ -52,7 +52,8 @@ def test_state_is_derived_from_the_process_and_the_exit_record(tmp_path: Path) -
     assert run.failure() == RunFailure(code="x", message="m")
     lock.release()
     run.begin().release()
-    assert run.state() == "running" and run.stop_requested() is None
+    assert run.state() == "running"
+    assert run.stop_requested() is None
 
 
 def test_a_process_that_is_gone_leaves_an_interrupted_run(tmp_path: Path) -> None:
