@@ -1,0 +1,1 @@
+"""The rooms behind `tools/dev.py`. Standard library only: they run before anything is installed."""
