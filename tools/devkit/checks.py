@@ -51,7 +51,7 @@ GENERATORS = {
 FRONTEND_SCRIPTS = {
     "types (TypeScript)": ("typecheck", ""),
     "lint (TypeScript)": ("lint", ""),
-    "API types from OpenAPI": ("codegen:check", "make openapi writes them"),
+    "API types from OpenAPI": ("generate:check", "make openapi writes them"),
 }
 
 

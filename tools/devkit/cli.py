@@ -111,7 +111,7 @@ def openapi(options: argparse.Namespace, extra: list[str]) -> int:
         step(name, [PYTHON, "-m", module], env=variables())
     found = node.ensure()
     node.install_packages(found)
-    step("API types from OpenAPI", [*found.npm, "run", "codegen"], env=found.variables(), cwd=FRONTEND)
+    step("API types from OpenAPI", [*found.npm, "run", "generate"], env=found.variables(), cwd=FRONTEND)
     return 0
 
 
