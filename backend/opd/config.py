@@ -8,7 +8,8 @@ The docstring under a field is also the help text on the page (through the JSON 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,6 +18,9 @@ import yaml
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from opd.errors import ConfigError
+
+# What may be repeated of a key that we do not know: a typo, but not a secret in the wrong place.
+_FIELD_NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
 
 SignalKind = Literal["distribution", "topk_logprobs", "token_logprobs", "text"]
 
@@ -305,11 +309,32 @@ def parse_config(data: Mapping[str, Any]) -> RunConfig:
 
 def field_errors(error: ValidationError) -> list[dict[str, str]]:
     """Field paths and messages of a validation error, never the values."""
+    return describe_problems(error.errors(include_input=False, include_url=False))
+
+
+def describe_problems(items: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[dict[str, str]]:
+    """Pydantic's error items as {path, message, type}, without anything that was sent.
+
+    Args:
+        skip: leading parts of each location that are no field (FastAPI's "body" or "query").
+    """
     found = []
-    for item in error.errors(include_input=False, include_url=False, include_context=False):
-        path = ".".join(str(part) for part in item["loc"]) or "(whole configuration)"
-        found.append({"path": path, "message": item["msg"].removeprefix("Value error, "), "type": item["type"]})
+    for item in items:
+        message = str(item["msg"]).removeprefix("Value error, ")
+        if item["type"] == "union_tag_invalid":  # the original quotes the value
+            message = f"type should be one of {item['ctx']['expected_tags']}"
+        found.append({"path": _field_path(item["loc"][skip:]), "message": message, "type": str(item["type"])})
     return found
+
+
+def _field_path(location: Sequence[int | str]) -> str:
+    """Dotted path; the kind of teacher or objective, which pydantic puts in, is no field and is left out."""
+    parts: list[str] = []
+    for part in location:
+        tags = {"teacher": teacher_provides(), "objective": objective_needs()}.get(parts[-1] if parts else "", {})
+        if part not in tags:
+            parts.append(str(part) if _FIELD_NAME.fullmatch(str(part)) else "(unknown key)")
+    return ".".join(parts) or "(whole configuration)"
 
 
 def load_config(path: str | Path) -> RunConfig:

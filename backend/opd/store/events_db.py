@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from opd.errors import StorageError
 from opd.events import RUN_EVENT, RunEvent, RunResumed, StepLogged, StoredEvent
@@ -105,17 +106,53 @@ class EventReader:
     def __init__(self, path: Path):
         self._db = _connect(path, writable=False)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def read(self, after: int = 0, limit: int = 10_000) -> list[StoredEvent]:
         """Events with seq > `after`, in order, at most `limit`."""
-        return [
-            StoredEvent(seq=seq, time=when, event=RUN_EVENT.validate_json(body))
-            for seq, when, body in self.read_text(after, limit)
-        ]
+        return _parsed(self.read_text(after, limit))
 
     def read_text(self, after: int = 0, limit: int = 10_000) -> list[tuple[int, float, str]]:
         """The same as (seq, time, JSON text), unparsed: what goes over the wire."""
         query = "SELECT seq, time, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
         return self._db.execute(query, (after, limit)).fetchall()
+
+    def read_kind(self, kind: str, limit: int) -> list[StoredEvent]:
+        """The newest `limit` events of one kind, in order."""
+        query = "SELECT seq, time, body FROM events WHERE kind = ? ORDER BY seq DESC LIMIT ?"
+        return _parsed(reversed(self._db.execute(query, (kind, limit)).fetchall()))
+
+    def read_essence(self, after: int = 0) -> list[StoredEvent]:
+        """Events with seq > `after`, less those that make no difference to `fold`: same summary, far fewer rows.
+
+        Left out are all steps but the newest of the distillation, progress within phases that are over, and samples.
+        The very last event always stays, because it dates the summary.
+        """
+        query = """
+            SELECT seq, time, body FROM events WHERE seq > :after AND (
+                kind NOT IN ('step_logged', 'phase_progressed', 'sample_recorded')
+                OR seq = (SELECT max(seq) FROM events)
+                OR seq = (SELECT max(seq) FROM events WHERE kind = 'step_logged'
+                          AND json_extract(body, '$.stage') = 'distillation')
+                OR (kind = 'phase_progressed'
+                    AND seq > (SELECT coalesce(max(seq), 0) FROM events WHERE kind = 'phase_started'))
+            ) ORDER BY seq"""
+        return _parsed(self._db.execute(query, {"after": after}).fetchall())
+
+    def ends(self, name: str, *, highest: bool) -> tuple[float | None, float | None, int | None]:
+        """Last value of a metric, its best one, and the step of the best: (last, best, best_step)."""
+        last = self._db.execute(
+            "SELECT value FROM metrics WHERE metric = ? AND value IS NOT NULL ORDER BY step DESC LIMIT 1", (name,)
+        ).fetchone()
+        best = self._db.execute(
+            "SELECT value, step FROM metrics WHERE metric = ? AND value IS NOT NULL ORDER BY value * ?, step LIMIT 1",
+            (name, -1 if highest else 1),
+        ).fetchone()
+        return (last[0], best[0], best[1]) if last and best else (None, None, None)
 
     def data_version(self) -> int:
         """A number that changes when another connection has committed: one cheap look instead of a query."""
@@ -154,6 +191,10 @@ class EventReader:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _parsed(rows: Iterable[tuple[int, float, str]]) -> list[StoredEvent]:
+    return [StoredEvent(seq=seq, time=when, event=RUN_EVENT.validate_json(body)) for seq, when, body in rows]
 
 
 def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:

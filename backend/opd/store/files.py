@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,14 @@ def fsync_dir(folder: Path) -> None:
         os.close(fd)
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` such that after a crash either the old or the new content is there, whole."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(aside, "wb") as file:
+def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace `path` by `data` such that after a crash either the old or the new content is there, whole.
+
+    Args:
+        mode: permissions of the file from its first byte on; secrets take 0o600.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -46,3 +51,16 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return None
+
+
+def read_tail(path: Path, num_bytes: int) -> str:
+    """The end of a text file, at most `num_bytes`, from a line's beginning; empty when there is no file."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - num_bytes))
+            data = file.read()
+    except FileNotFoundError:
+        return ""
+    text = data.decode("utf-8", "replace")
+    return text.partition("\n")[2] if size > num_bytes else text

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -84,27 +85,33 @@ class RunFolder:
         return "stopping" if self.stop_requested() else "running"
 
     def failure(self) -> RunFailure | None:
-        """Why the run failed, if it did and could say so."""
+        """Why the run failed or was interrupted: its own word, else what the system said of its process."""
         record = read_json(self.path / "exit.json")
-        error = record.get("error") if record else None
-        return RunFailure.model_validate(error) if error else None
+        if record is not None:
+            return RunFailure.model_validate(record["error"]) if record.get("error") else None
+        process, death = read_json(self.path / "process.json"), read_json(self.path / "death.json")
+        if process is None or death is None or death["pid"] != process["pid"] or _is_alive(process):
+            return None
+        return _explain_death(int(death["returncode"]))
 
     def pid(self) -> int | None:
         process = read_json(self.path / "process.json")
         return int(process["pid"]) if process and _is_alive(process) else None
 
-    def summary(self) -> RunSummary:
-        """The fold over all events so far; empty before the first."""
-        if not self.events_path.exists():
-            return RunSummary()
-        reader = self.reader()
-        try:
-            summary = RunSummary()
-            while batch := reader.read(summary.seq):
-                summary = fold(batch, summary)
-            return summary
-        finally:
-            reader.close()
+    def summary(self, known: RunSummary | None = None) -> RunSummary:
+        """The fold over all events so far; empty before the first.
+
+        Args:
+            known: an earlier summary of this run, to go on from.
+        """
+        summary = known or RunSummary()
+        with self.reader() as reader:
+            return fold(reader.read_essence(summary.seq), summary)
+
+    def files(self) -> list[tuple[str, int]]:
+        """Path inside the folder and size in bytes of every regular file, sorted by path; links are left out."""
+        found = [path for path in self.path.rglob("*") if path.is_file() and not path.is_symlink()]
+        return sorted((path.relative_to(self.path).as_posix(), path.stat().st_size) for path in found)
 
     def reader(self) -> EventReader:
         return EventReader(self.events_path)
@@ -139,11 +146,37 @@ class RunFolder:
                 hint="Wait for it, or stop it with `opd runs stop`.",
                 details={"run_id": self.run_id, "pid": self.pid()},
             ) from None
-        for name in ("exit.json", "STOP"):
-            (self.path / name).unlink(missing_ok=True)
         me = psutil.Process()
-        write_json(self.path / "process.json", {"pid": me.pid, "create_time": me.create_time()})
+        process = read_json(self.path / "process.json")
+        prepared = process is not None and process["pid"] == me.pid and _is_alive(process)
+        if not prepared or (self.path / "exit.json").exists():
+            # Otherwise whoever spawned this process has done it; again, it could lose a stop asked for since then.
+            self.clear_marks()
+            self.record_process(me.pid)
         return lock
+
+    def is_held(self) -> bool:
+        """Whether a process holds the run at this moment."""
+        lock = FileLock(self.path / "run.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    def clear_marks(self) -> None:
+        """Forget how an earlier attempt ended. Only for who is about to work on the run."""
+        for name in ("exit.json", "death.json", "STOP"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def record_process(self, pid: int) -> None:
+        """Name the process that works on the run: from now on the run is active for as long as it lives."""
+        write_json(self.path / "process.json", {"pid": pid, "create_time": psutil.Process(pid).create_time()})
+
+    def record_death(self, pid: int, returncode: int) -> None:
+        """Keep how the process ended, as its parent saw it: the only word on one that could not speak for itself."""
+        write_json(self.path / "death.json", {"pid": pid, "returncode": returncode, "time": time.time()})
 
     def end(self, outcome: Outcome, *, step: int, error: RunFailure | None = None) -> None:
         """Write the exit record: from now on the run's state is `outcome`."""
@@ -161,13 +194,14 @@ class RunStore:
         self.runs_path = root / "runs"
 
     def create(self, config: RunConfig, run_id: str | None = None) -> RunFolder:
-        """Make a run's folder with its configuration; starts nothing."""
+        """Make a run's folder with an empty event log and its configuration, which makes it a run; starts nothing."""
         run_id = run_id or new_run_id()
         folder = self.runs_path / _checked_id(run_id)
         try:
             folder.mkdir(parents=True, mode=0o700)
         except FileExistsError:
             raise BusyError(f"Run {run_id} exists already.", hint="Choose another id.") from None
+        EventWriter(folder / "events.db").close()
         write_durably(folder / "config.yaml", config.as_yaml().encode())
         return RunFolder(folder)
 
@@ -227,6 +261,29 @@ def _checked_id(run_id: str) -> str:
             f"{run_id[:64]!r} is not a run id.", hint="Ids are small letters, digits, - and _, at most 64 characters."
         )
     return run_id
+
+
+def _explain_death(returncode: int) -> RunFailure:
+    """Words for a process that left no exit record. A negative code is the number of the signal that killed it."""
+    if returncode in (-9, 137):
+        return RunFailure(
+            code="process_killed",
+            message="The run's process was killed from outside (SIGKILL), most often because memory ran out.",
+            hint="Resume it: nothing since the last checkpoint counts. If it happens again, lower micro_batch_size "
+            "or max_completion_tokens, or close other programs.",
+        )
+    if returncode < 0:
+        name = signal.Signals(-returncode).name if -returncode in set(signal.Signals) else f"signal {-returncode}"
+        return RunFailure(
+            code="process_crashed",
+            message=f"The run's process was ended by {name} without a word.",
+            hint="Resume it from its last checkpoint. The end of log.txt in the run's folder may say more.",
+        )
+    return RunFailure(
+        code="process_vanished",
+        message=f"The run's process ended with code {returncode} before it could record why.",
+        hint="See the end of log.txt in the run's folder, then resume the run.",
+    )
 
 
 def _is_alive(process: dict[str, Any]) -> bool:

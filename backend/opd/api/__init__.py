@@ -1,0 +1,1 @@
+"""The HTTP and WebSocket face of the studio: routes, their shapes, the guard before them, the live stream."""

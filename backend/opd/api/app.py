@@ -1,0 +1,93 @@
+"""The API as one FastAPI application: routers, error answers, OpenAPI. The studio behind it is put in by `main`."""
+
+from __future__ import annotations
+
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from opd import __version__
+from opd.api import configs, datasets, key_routes, opd, runs, stream, system, teachers
+from opd.api.access import AccessError
+from opd.config import describe_problems
+from opd.errors import BusyError, InputError, NotFoundError, OPDError
+
+
+def build_api() -> FastAPI:
+    """All routes and error handlers, without a studio behind them."""
+    api = FastAPI(
+        title="OPD Studio",
+        version=__version__,
+        summary="On-policy distillation: start, watch, compare.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+    )
+    for module in (system, opd, runs, datasets, teachers, configs, key_routes, stream):
+        api.include_router(module.router)
+    api.add_exception_handler(OPDError, _on_opd_error)
+    api.add_exception_handler(RequestValidationError, _on_invalid_request)
+    api.add_exception_handler(HTTPException, _on_http_exception)
+    api.add_exception_handler(Exception, _on_bug)
+    return api
+
+
+def http_status(error: OPDError) -> int:
+    """The HTTP status of an error of ours."""
+    match error:
+        case AccessError():
+            return 401
+        case NotFoundError():
+            return 404
+        case InputError():
+            return 400
+        case BusyError():
+            return 409
+        case _:
+            return 500
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.operation_id or route.name
+
+
+async def _on_opd_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, OPDError)  # noqa: S101 - registered for this class
+    return JSONResponse({"error": error.as_dict()}, status_code=http_status(error))
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    """Field paths and reasons, never what was sent: it may hold a key."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
+    fields = describe_problems(error.errors(), skip=1)
+    count = f"{len(fields)} field{'s' if len(fields) != 1 else ''}"
+    body = {
+        "code": "request_invalid",
+        "message": f"{count} of this request cannot be used.",
+        "hint": "Correct them and send it again; nothing was done.",
+        "details": {"fields": fields},
+    }
+    return JSONResponse({"error": body}, status_code=422)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    words = {404: "There is nothing at this address.", 405: "This address does not take that method."}
+    message = words.get(error.status_code, "The request cannot be answered.")
+    body = {"code": code, "message": message, "hint": "", "details": {}}
+    return JSONResponse({"error": body}, status_code=error.status_code, headers=error.headers)
+
+
+async def _on_bug(request: Request, error: Exception) -> JSONResponse:
+    body = {
+        "code": "internal_error",
+        "message": f"The studio met an error of its own ({type(error).__name__}).",
+        "hint": "Runs go on. The terminal of the studio shows the place; please report it.",
+        "details": {},
+    }
+    return JSONResponse({"error": body}, status_code=500)

@@ -1,0 +1,282 @@
+"""Runs as processes: start, stop, resume, delete. The studio and the command line go through the same door.
+
+A run is a detached process that outlives whoever started it; its state is read from its folder, so nothing here has
+to be adopted after a restart. A gate (a lock between threads and between processes) makes "look whether the device
+is free, then start" one step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+import opd
+from opd.config import ChatTeacher, RunConfig, ServerTeacher, resolve_paths
+from opd.errors import BusyError, InputError, NotFoundError, StorageError
+from opd.keys import VARIABLES, Keys
+from opd.store.files import write_json
+from opd.store.runs import ACTIVE, RESUMABLE, RunFolder, RunStore, StopMode, new_run_id
+from opd.store.studio import StudioDb
+
+PIPELINE = ("-P", "-m", "opd.pipeline")
+_GATE_TIMEOUT_S = 60
+
+# What a run's process may see of our environment: where things are and how to compute. No keys and no tokens.
+_ALLOWED = frozenset(
+    {
+        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "TEMP", "TMP", "SHELL",
+        "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "USERPROFILE",
+        "PROGRAMDATA", "NUMBER_OF_PROCESSORS", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LD_PRELOAD",
+        "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
+        "NO_PROXY", "HF_HOME", "HF_ENDPOINT", "CC", "CXX",
+    }
+)  # fmt: skip
+_ALLOWED_PREFIXES = (
+    "LC_", "XDG_", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "CUDA_", "NVIDIA_", "NCCL_", "TORCH", "PYTORCH_", "TRITON_",
+    "HF_HUB_", "HF_DATASETS_", "TRANSFORMERS_", "TRL_", "TOKENIZERS_", "OPD_", "PYTHON",
+)  # fmt: skip
+_SECRET_WORDS = frozenset({"KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIALS"})
+
+
+class Jobs:
+    """Starts and stops the runs of one data folder.
+
+    Args:
+        db: remembers request ids; None where requests cannot repeat (the command line).
+    """
+
+    def __init__(self, store: RunStore, keys: Keys, db: StudioDb | None = None):
+        self._store = store
+        self._keys = keys
+        self._db = db
+        self._threads = threading.Lock()
+
+    def start(self, config: RunConfig, *, request_id: str | None = None, acknowledged: Sequence[str] = ()) -> RunFolder:
+        """Make a run's folder and start its process.
+
+        Args:
+            request_id: repeating it answers with the same run and starts nothing.
+            acknowledged: codes of notices the person has accepted; kept with the run.
+
+        Raises:
+            BusyError: a run is at work on this device; `details.run_id` names it.
+            InputError: the request id was used for another configuration.
+            NotFoundError: the run of this request id was deleted.
+            StorageError: the process could not be started.
+        """
+        config = resolve_paths(config, Path.cwd())
+        with self._gate():
+            run_id, known = self._run_id_for(request_id, config)
+            run = self._find(run_id)
+            if known and run is not None and run.state() != "queued":
+                return run
+            self._refuse_if_busy(config)
+            if self._db is not None and request_id is not None and not known:
+                self._db.remember_request(request_id, run_id, config.digest())
+            run = run or self._create(config, run_id, acknowledged)
+            self._spawn(run, config)
+            if self._db is not None and request_id is not None:
+                self._db.mark_started(request_id)
+            return run
+
+    def claim(self, config: RunConfig) -> RunFolder:
+        """Make a run's folder for this very process (`opd train`), under the same rules.
+
+        Raises:
+            BusyError: a run is at work on this device.
+        """
+        with self._gate():
+            self._refuse_if_busy(config)
+            run = self._create(config, new_run_id(), ())
+            run.record_process(os.getpid())
+            return run
+
+    def reclaim(self, run_id: str) -> RunFolder:
+        """Take an existing run over into this very process (`opd train --resume`).
+
+        Raises:
+            BusyError, InputError, NotFoundError: as `resume`.
+        """
+        with self._gate():
+            run, _ = self._resumable(run_id)
+            run.clear_marks()
+            run.record_process(os.getpid())
+            return run
+
+    def resume(self, run_id: str, *, acknowledged: Sequence[str] = ()) -> RunFolder:
+        """Start a new process on an existing folder; it goes on from the newest checkpoint that verifies.
+
+        Raises:
+            NotFoundError: there is no such run.
+            BusyError: it is at work, or another run is on this device.
+            InputError: it is done.
+        """
+        with self._gate():
+            run, config = self._resumable(run_id)
+            if acknowledged:
+                write_json(run.path / "acknowledged.json", list(acknowledged))
+            run.clear_marks()
+            self._spawn(run, config)
+            return run
+
+    def stop(self, run_id: str, mode: StopMode) -> RunFolder:
+        """Ask a run to end after its current step; nothing happens to one that has ended.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        run = self._store.get(run_id)
+        if run.state() in ACTIVE:
+            run.request_stop(mode)
+        return run
+
+    def delete(self, run_id: str) -> None:
+        """Remove a run's folder for good.
+
+        Raises:
+            NotFoundError: there is no such run.
+            BusyError: it is at work.
+        """
+        with self._gate():
+            self._store.delete(run_id)
+
+    # --- inside the gate --------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _gate(self) -> Iterator[None]:
+        self._store.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with self._threads, FileLock(self._store.root / "start.lock", timeout=_GATE_TIMEOUT_S):
+                yield
+        except Timeout:
+            raise BusyError(
+                f"Another start has been under way for {_GATE_TIMEOUT_S} seconds.", hint="Try again in a moment."
+            ) from None
+
+    def _run_id_for(self, request_id: str | None, config: RunConfig) -> tuple[str, bool]:
+        known = self._db.request(request_id) if self._db is not None and request_id is not None else None
+        if known is None:
+            return new_run_id(), False
+        if known.digest != config.digest():
+            raise InputError(
+                "This request id was used before, for another configuration.",
+                hint="Use a new request id for each start.",
+                details={"run_id": known.run_id},
+            )
+        if known.started and self._find(known.run_id) is None:
+            raise NotFoundError(
+                f"The run of this request, {known.run_id}, was deleted.", hint="Start again with a new request id."
+            )
+        return known.run_id, True
+
+    def _find(self, run_id: str) -> RunFolder | None:
+        try:
+            return self._store.get(run_id)
+        except NotFoundError:
+            return None
+
+    def _create(self, config: RunConfig, run_id: str, acknowledged: Sequence[str]) -> RunFolder:
+        run = self._store.create(config, run_id)
+        if acknowledged:
+            write_json(run.path / "acknowledged.json", list(acknowledged))
+        return run
+
+    def _refuse_if_busy(self, config: RunConfig) -> None:
+        for run in self._store:
+            if run.state() in ACTIVE and devices_clash(config.device, run.config().device):
+                raise BusyError(
+                    f"Run {run.run_id} is at work on this device.",
+                    hint="Wait until it has ended, or stop it (it can be resumed later).",
+                    details={"run_id": run.run_id},
+                )
+
+    def _resumable(self, run_id: str) -> tuple[RunFolder, RunConfig]:
+        run = self._store.get(run_id)
+        state = run.state()
+        if state in ACTIVE:
+            raise BusyError(f"Run {run_id} is at work.", hint="Nothing to do.", details={"run_id": run_id})
+        if state not in RESUMABLE and state != "queued":
+            raise InputError(f"Run {run_id} is {state}: there is nothing to resume.", hint="Start a new run.")
+        config = run.config()
+        self._refuse_if_busy(config)
+        return run, config
+
+    def _spawn(self, run: RunFolder, config: RunConfig) -> None:
+        try:
+            with open(run.log_path, "ab") as log:
+                child = subprocess.Popen(
+                    [sys.executable, *PIPELINE, str(run.path)],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env=child_environment(),
+                    cwd=run.path,
+                    start_new_session=True,
+                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+                )
+        except OSError as error:
+            raise StorageError(
+                f"The run's process could not be started: {error.strerror}.", hint="Free memory or disk and try again."
+            ) from None
+        run.record_process(child.pid)
+        _hand_over_keys(child, self._keys.collect(needed_keys(config)))
+        threading.Thread(target=_wait_for, args=(child, run), daemon=True, name=f"wait-{run.run_id}").start()
+
+
+def devices_clash(one: str, other: str) -> bool:
+    """Whether two runs would compute on the same device; auto may be any."""
+    return "auto" in (one, other) or one == other
+
+
+def needed_keys(config: RunConfig) -> list[str]:
+    """Providers whose key this run's process is given: its teacher's, and the model hub's for ids."""
+    needed = []
+    match config.teacher:
+        case ChatTeacher(model=model):
+            needed.append(model.partition("/")[0])
+        case ServerTeacher(dialect=dialect) if dialect in VARIABLES:
+            needed.append(dialect)
+        case ServerTeacher():
+            needed.append("local")
+    models = [config.student.model, *([config.teacher.model] if config.teacher.type == "local" else [])]
+    if any(not Path(model).exists() for model in models):
+        needed.append("huggingface")
+    return [provider for provider in needed if provider in VARIABLES]
+
+
+def child_environment() -> dict[str, str]:
+    """Our environment less everything that is not known to be harmless; the package's own folder is on the path."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if (name.upper() in _ALLOWED or name.upper().startswith(_ALLOWED_PREFIXES))
+        and _SECRET_WORDS.isdisjoint(name.upper().split("_"))
+    }
+    package_root = str(Path(opd.__file__).resolve().parents[1])
+    others = [str(Path(p).resolve()) for p in kept.get("PYTHONPATH", "").split(os.pathsep) if p]
+    kept["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([package_root, *others]))
+    kept["PYTHONUNBUFFERED"] = "1"
+    return kept
+
+
+def _hand_over_keys(child: subprocess.Popen[bytes], keys: dict[str, str]) -> None:
+    """One JSON line on the child's stdin: in no argument list, environment, file or log."""
+    assert child.stdin is not None  # noqa: S101 - opened as a pipe by the caller
+    with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
+        pipe.write(json.dumps(keys).encode() + b"\n")
+
+
+def _wait_for(child: subprocess.Popen[bytes], run: RunFolder) -> None:
+    """Reap the child, and keep how it ended where it could not say so itself."""
+    returncode = child.wait()
+    if run.path.is_dir() and not (run.path / "exit.json").exists():
+        with contextlib.suppress(OSError):  # the folder may be deleted in this moment
+            run.record_death(child.pid, returncode)
