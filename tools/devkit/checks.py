@@ -66,7 +66,7 @@ def all_checks() -> list[Check]:
             Check(name, [PYTHON, "-m", module, "--check"], env, remedy="make openapi writes it")
             for name, module in GENERATORS.items()
         ),
-        Check("storeys", [venv_program("lint-imports"), "--no-logo"], env, remedy="who may import whom: docs/architecture.md"),
+        Check("storeys", [venv_program("lint-imports"), "--no-logo"], env, remedy="see docs/architecture.md"),
         Check("lint (Python)", [ruff, "check"], env, remedy=f"{ruff.relative_to(ROOT)} check --fix"),
         Check("format (Python)", [ruff, "format", "--check"], env, remedy=f"{ruff.relative_to(ROOT)} format"),
     ]

@@ -147,7 +147,7 @@ def _marked(marker: str, env: dict[str, str], arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dev.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="dev.py", description="Set up, run and check OPD Studio from a checkout.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(run: Command, *, passes_on: str = "") -> argparse.ArgumentParser:
