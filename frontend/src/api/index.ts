@@ -1,0 +1,53 @@
+/** The generated endpoints with what they make stale. Import from here, not from schema.gen. */
+import { generatedApi } from "./schema.gen";
+
+export const opdApi = generatedApi.enhanceEndpoints({
+  addTagTypes: ["runs", "datasets", "teachers", "keys"],
+  endpoints: {
+    listRuns: { providesTags: ["runs"] },
+    getRun: { providesTags: ["runs"] },
+    compareRuns: { providesTags: ["runs"] },
+    startRun: { invalidatesTags: ["runs"] },
+    stopRun: { invalidatesTags: ["runs"] },
+    resumeRun: { invalidatesTags: ["runs"] },
+    deleteRun: { invalidatesTags: ["runs", "teachers"] },
+    listDatasets: { providesTags: ["datasets"] },
+    uploadDataset: { invalidatesTags: ["datasets"] },
+    deleteDataset: { invalidatesTags: ["datasets"] },
+    // A finished run's student is a model to choose.
+    listTeachers: { providesTags: ["teachers", "runs"] },
+    listKeys: { providesTags: ["keys"] },
+    putKey: { invalidatesTags: ["keys"] },
+    deleteKey: { invalidatesTags: ["keys"] },
+    // Memory and disk change by themselves.
+    preflight: { keepUnusedDataFor: 5 },
+    estimateCost: { keepUnusedDataFor: 60 },
+  },
+});
+
+export const {
+  useCheckConfigQuery,
+  useCompareRunsQuery,
+  useDeleteDatasetMutation,
+  useDeleteKeyMutation,
+  useDeleteRunMutation,
+  useEstimateCostQuery,
+  useGetConfigSchemaQuery,
+  useGetDatasetQuery,
+  useGetLogQuery,
+  useGetMetricsQuery,
+  useGetRunQuery,
+  useGetSystemQuery,
+  useLazyGetLogQuery,
+  useListDatasetsQuery,
+  useListKeysQuery,
+  useListRunsQuery,
+  useListTeachersQuery,
+  useOpenSessionMutation,
+  usePreflightQuery,
+  usePutKeyMutation,
+  useResumeRunMutation,
+  useStartRunMutation,
+  useStopRunMutation,
+  useUploadDatasetMutation,
+} = opdApi;

@@ -1,0 +1,40 @@
+/** Names for the generated shapes. Nothing is typed by hand here: each is a part of schema.gen. */
+import type { RunStatus, StartRequest, StoredEvent } from "./schema.gen";
+
+export type {
+  AlarmRaised,
+  Bucket,
+  ChatTeacher,
+  Comparison,
+  ConfigCheck,
+  ConfigSchema,
+  DataReport,
+  DatasetDetail,
+  DatasetItem,
+  Estimate,
+  EvaluationFinished,
+  Interval,
+  KeyPresence,
+  LocalModel,
+  Machine,
+  PaidModel,
+  Preflight,
+  PreflightItem,
+  Preset,
+  RunConfig,
+  RunDetail,
+  RunListItem,
+  RunStatus,
+  RunSummary,
+  SampleRecorded,
+  StoredEvent,
+  Teachers,
+  UploadAnswer,
+  VerdictReached,
+} from "./schema.gen";
+
+export type RunEvent = StoredEvent["event"];
+export type RunState = RunStatus["state"];
+export type RunFailure = NonNullable<RunStatus["failure"]>;
+/** A configuration as it is sent: what has a default may be left out. */
+export type RunConfigInput = NonNullable<StartRequest["config"]>;
