@@ -12,11 +12,13 @@ import torch
 from opd.errors import DivergedError
 from opd.training import checkpoint
 from opd.training.decoding import Completion
+from opd.training.gold import GoldTrainer
 from opd.training.models import Student
 from opd.training.plan import WindowPlan
 from opd.training.signals import Likelihood, LocalDistribution
-from opd.training.trainer import Hooks, Metrics, OPDTrainer, Recipe
+from opd.training.trainer import OPDTrainer
 from opd.training.window import Row, split_window
+from opd.training.window_trainer import Hooks, Metrics, Recipe
 from tiny import make_model, make_tokenizer
 
 PROMPTS = [[5, 6, 7], [8, 9, 10, 11, 12, 13], [3, 4], [20, 21, 22, 23], [30], [31, 32, 33], [40, 41]]
@@ -30,7 +32,8 @@ class Run:
     def __init__(self, folder: Path, *, steps: int = 12, share: float = 1.0, adapter: bool = False, **changes: Any):
         self.log: dict[int, Metrics] = {}
         self.stop_after: int | None = changes.pop("stop_after", None)
-        signal = changes.pop("signal", None) or LocalDistribution(make_model(seed=5), beta=changes.pop("beta", 1.0))
+        beta, gold = changes.pop("beta", 1.0), changes.pop("gold", False)
+        signal = changes.pop("signal", None) or LocalDistribution(make_model(seed=5), beta=beta)
         model = make_model(seed=0).train()
         if adapter:
             from peft import LoraConfig, get_peft_model
@@ -44,15 +47,13 @@ class Run:
             save_every=4,
             save_root=folder / "checkpoints",
         )
-        self.trainer = OPDTrainer(
-            self.student,
-            signal,
-            PROMPTS,
-            WindowPlan(len(PROMPTS), 8, steps, share, 3),
-            replace(RECIPE, **changes),
-            answers=ANSWERS,
-            hooks=hooks,
-            output_dir=folder / "scratch",
+        plan = WindowPlan(len(PROMPTS), 8, steps, share, 3)
+        common: dict[str, Any] = {"answers": ANSWERS, "hooks": hooks, "output_dir": folder / "scratch"}
+        recipe = replace(RECIPE, **changes)
+        self.trainer: Any = (
+            GoldTrainer(self.student, make_model(seed=5), PROMPTS, plan, recipe, beta=beta, **common)
+            if gold
+            else OPDTrainer(self.student, signal, PROMPTS, plan, recipe, **common)
         )
 
     def weights(self) -> dict[str, torch.Tensor]:
@@ -178,3 +179,25 @@ def test_windows_are_cut_by_rows_and_tokens_and_lose_nothing() -> None:
         for batch in batches:
             shifted = batch.input_ids_BL.reshape(-1)[batch.scored_N + 1]
             assert torch.equal(shifted, batch.targets_N)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5, 1.0])
+def test_gold_gives_the_same_gradient_and_metrics_whatever_the_accumulation(tmp_path: Path, beta: float) -> None:
+    ours = Run(tmp_path / "ours", beta=beta)
+    whole = gradient(ours)
+    for size in (None, 3):
+        gold = Run(tmp_path / f"gold{size}", beta=beta, micro_batch_size=size, gold=True)
+        for name, value in gradient(gold).items():
+            torch.testing.assert_close(value, whole[name], rtol=1e-3, atol=1e-6)
+        for key, value in gold.trainer._window_metrics.items():
+            assert value == pytest.approx(ours.trainer._window_metrics[key], rel=1e-4)
+
+
+def test_gold_resumes_exactly(tmp_path: Path) -> None:
+    whole = Run(tmp_path / "whole", gold=True)
+    whole.trainer.train()
+    broken = Run(tmp_path / "broken", gold=True, stop_after=9)
+    broken.trainer.train()
+    resumed = Run(tmp_path / "broken", gold=True)
+    resumed.trainer.train(resume_from_checkpoint=str(tmp_path / "broken" / "checkpoints" / "step-000008"))
+    assert equal(whole.weights(), resumed.weights())

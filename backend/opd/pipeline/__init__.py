@@ -1,0 +1,1 @@
+"""A run from its folder to its verdict: the composition root. `run.py` reads like the path of the data."""
