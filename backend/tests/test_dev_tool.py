@@ -351,6 +351,14 @@ def test_the_server_contract_names_every_module_that_is_not_for_runs() -> None:
     assert {f"opd.{name}" for name in present - for_runs - for_terminals - {"__init__"}} == set(named)
 
 
+def test_the_architecture_page_shows_the_storeys_that_are_checked() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    shown = re.search(r"^## Storeys.*?^```\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert shown is not None
+    storeys = next(one for one in PYPROJECT["tool"]["importlinter"]["contracts"] if "layers" in one)["layers"]
+    assert shown[1].split("\n")[:-1] == [re.sub(r"[()]", "", storey) for storey in storeys]
+
+
 def test_lockfiles_name_no_registry() -> None:
     for lockfile in ROOT.glob("frontend/package-lock.json"):
         assert '"resolved"' not in lockfile.read_text("utf-8")
