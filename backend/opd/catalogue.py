@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from opd.errors import OPDError
+from opd.hub_cache import cached_models
 from opd.model_files import KNOWN_MODELS, read_facts
 from opd.presets import bundled_models
+from opd.pricing import catalogue
 from opd.store.runs import RunStore
-
-_MAX_CACHED_MODELS = 200
 
 
 class Choice(BaseModel):
@@ -55,15 +54,16 @@ class PaidModel(Choice):
     """ISO date of the price data."""
     retires: str | None
     """ISO date on which the provider turns it off, where announced."""
+    tiered: bool
+    """Long requests cost more a token than these prices."""
 
 
 def local_models(store: RunStore) -> list[LocalModel]:
     """Bundled models, students of finished runs, and the Hugging Face cache, in that order."""
     found = [_local(path, str(path), label, "bundled") for path, label in bundled_models()]
-    for run in store:
-        if (run.student_path / "config.json").is_file():
-            found.append(_local(run.student_path, str(run.student_path), f"Student of {run.run_id}", "run"))
-    found += [_local(path, model, model, "cache") for model, path in _cached_models()]
+    finished = [run for run in store if (run.student_path / "config.json").is_file()]
+    found += [_local(run.student_path, str(run.student_path), f"Student of {run.run_id}", "run") for run in finished]
+    found += [_local(path, model, model, "cache") for model, path in cached_models()]
     return [model for model in found if model is not None]
 
 
@@ -89,50 +89,6 @@ def _local(path: Path, model: str, label: str, origin: Literal["bundled", "run",
     )
 
 
-def hub_cache() -> Path:
-    """Hugging Face's cache of model folders."""
-    if cache := os.environ.get("HF_HUB_CACHE"):
-        return Path(cache).expanduser()
-    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
-    return Path(home).expanduser() / "hub"
-
-
-def cached_snapshot(model: str) -> Path | None:
-    """The newest complete-looking snapshot of a Hugging Face id in the cache."""
-    folder = hub_cache() / f"models--{model.replace('/', '--')}" / "snapshots"
-    if not folder.is_dir():
-        return None
-    snapshots = [path for path in folder.iterdir() if (path / "config.json").is_file()]
-    return max(snapshots, key=lambda path: path.stat().st_mtime, default=None)
-
-
-def _cached_models() -> Iterator[tuple[str, Path]]:
-    root = hub_cache()
-    if not root.is_dir():
-        return
-    names = sorted(path.name for path in root.iterdir() if path.name.startswith("models--"))
-    for name in names[:_MAX_CACHED_MODELS]:
-        model = name.removeprefix("models--").replace("--", "/")
-        snapshot = cached_snapshot(model)
-        if snapshot is not None:
-            yield model, snapshot
-
-
 def paid_models() -> list[PaidModel]:
     """Chat models with a known price, by provider."""
-    from opd import pricing
-
-    return [
-        PaidModel(
-            id=model.id,
-            provider=model.provider,
-            name=model.name,
-            input_usd_per_million=model.input_usd_per_million,
-            output_usd_per_million=model.output_usd_per_million,
-            cached_input_usd_per_million=model.cached_input_usd_per_million,
-            context_tokens=model.context_tokens,
-            price_date=model.price_date,
-            retires=model.retires,
-        )
-        for model in pricing.catalogue()
-    ]
+    return [PaidModel(**asdict(entry)) for entry in catalogue()]

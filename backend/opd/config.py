@@ -331,7 +331,8 @@ def _field_path(location: Sequence[int | str]) -> str:
     """Dotted path; the kind of teacher or objective, which pydantic puts in, is no field and is left out."""
     parts: list[str] = []
     for part in location:
-        tags = {"teacher": teacher_provides(), "objective": objective_needs()}.get(parts[-1] if parts else "", {})
+        above = parts[-1] if parts else ""
+        tags = [*teacher_provides()] if above == "teacher" else [*objective_needs()] if above == "objective" else []
         if part not in tags:
             parts.append(str(part) if _FIELD_NAME.fullmatch(str(part)) else "(unknown key)")
     return ".".join(parts) or "(whole configuration)"

@@ -6,12 +6,13 @@ holds a value.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -101,10 +102,8 @@ class Keys:
         _check_provider(provider)
         keyring = _keyring()
         if keyring is not None:
-            try:
+            with contextlib.suppress(keyring.errors.KeyringError):  # it was not in there
                 keyring.delete_password(_KEYRING_SERVICE, provider)
-            except keyring.errors.KeyringError:
-                pass  # it was not in there
         kept = self._read()
         if kept.pop(provider, None) is not None:
             self._write(kept)
@@ -115,13 +114,11 @@ class Keys:
             return value, "environment"
         keyring = _keyring()
         if keyring is not None:
-            try:
-                if value := keyring.get_password(_KEYRING_SERVICE, provider):
-                    return value, "keyring"
-            except keyring.errors.KeyringError:
-                pass  # locked or without a backend: the file is the other place
-        if value := self._read().get(provider):
-            return value, "file"
+            with contextlib.suppress(keyring.errors.KeyringError):  # locked: the file is the other place
+                if kept := keyring.get_password(_KEYRING_SERVICE, provider):
+                    return kept, "keyring"
+        if kept := self._read().get(provider):
+            return kept, "file"
         return None, None
 
     def _put_in_keyring(self, provider: str, value: str) -> bool:
@@ -153,8 +150,8 @@ def _check_provider(provider: str) -> None:
         raise NotFoundError("There is no such provider.", hint=f"Known ones: {', '.join(VARIABLES)}.")
 
 
-def _keyring() -> object | None:
-    """The keyring package if it is installed and has a real backend."""
+def _keyring() -> Any:
+    """The keyring package if it is installed and has a real backend, else None."""
     if find_spec("keyring") is None:
         return None
     import keyring

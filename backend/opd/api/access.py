@@ -20,7 +20,7 @@ from pathlib import Path
 from opd.errors import OPDError, StorageError
 from opd.store.files import fsync_dir
 
-TOKEN_FILE = "studio.token"
+TOKEN_FILE = "studio.token"  # noqa: S105  # a file name
 CODE_LIFETIME_S = 600
 
 

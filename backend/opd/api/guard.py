@@ -38,7 +38,7 @@ _SECURITY_HEADERS = {
 }
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """Why a request gets no further."""
 
     def __init__(self, status: int, code: str, message: str, hint: str = ""):
@@ -65,7 +65,7 @@ class Guard:
             return
         try:
             self._check(scope)
-        except Refusal as refusal:
+        except RefusedError as refusal:
             if scope["type"] == "websocket":
                 await send({"type": "websocket.close", "code": 4403, "reason": str(refusal)})
             else:
@@ -80,12 +80,12 @@ class Guard:
         headers = _Headers(scope)
         host = headers.only("host")
         if host not in self._hosts:
-            raise Refusal(403, "host_refused", "The Host header is not this studio's address.")
+            raise RefusedError(403, "host_refused", "The Host header is not this studio's address.")
         origins = headers.all("origin")
         if origins and origins != [f"http://{host}"]:
-            raise Refusal(403, "origin_refused", "Requests of other pages are not answered.")
+            raise RefusedError(403, "origin_refused", "Requests of other pages are not answered.")
         if any(site not in ("same-origin", "none") for site in headers.all("sec-fetch-site")):
-            raise Refusal(403, "origin_refused", "Requests of other sites are not answered.")
+            raise RefusedError(403, "origin_refused", "Requests of other sites are not answered.")
         is_socket = scope["type"] == "websocket"
         method = "GET" if is_socket else scope["method"]
         if method not in _SAFE_METHODS:
@@ -100,9 +100,9 @@ class Guard:
             return
         if self._access.is_cookie(headers.cookie(self._access.cookie_name)):
             if origin_needed and not has_origin:
-                raise Refusal(403, "origin_refused", "A socket with a session cookie needs an Origin.")
+                raise RefusedError(403, "origin_refused", "A socket with a session cookie needs an Origin.")
             return
-        raise Refusal(
+        raise RefusedError(
             401,
             "no_session",
             "There is no valid session.",
@@ -133,7 +133,7 @@ class Guard:
 
         try:
             await self.app(scope, counted, hardened)
-        except Refusal as refusal:
+        except RefusedError as refusal:
             if not started:
                 await _answer(refusal, send)
 
@@ -163,12 +163,12 @@ class _Headers:
 
 def _check_change(scope: Scope, headers: _Headers) -> None:
     if headers.only("x-opd") != "1":
-        raise Refusal(403, "header_missing", "Changes need the header X-OPD: 1.")
+        raise RefusedError(403, "header_missing", "Changes need the header X-OPD: 1.")
     kind = headers.only("content-type").partition(";")[0].strip().lower()
     is_upload = (scope["method"], scope["path"]) == ("POST", UPLOAD_PATH)
     if kind != ("application/octet-stream" if is_upload else "application/json"):
         expected = "application/octet-stream" if is_upload else "application/json"
-        raise Refusal(415, "content_type_refused", f"The Content-Type of this request has to be {expected}.")
+        raise RefusedError(415, "content_type_refused", f"The Content-Type of this request has to be {expected}.")
     length = headers.only("content-length")
     if not is_upload and length.isdigit() and int(length) > MAX_JSON_BYTES:
         raise _too_large()
@@ -178,11 +178,11 @@ def _is_api(path: str) -> bool:
     return path == "/api" or path.startswith("/api/")
 
 
-def _too_large() -> Refusal:
-    return Refusal(413, "body_too_large", f"The body has more than {MAX_JSON_BYTES:,} bytes.")
+def _too_large() -> RefusedError:
+    return RefusedError(413, "body_too_large", f"The body has more than {MAX_JSON_BYTES:,} bytes.")
 
 
-async def _answer(refusal: Refusal, send: Send) -> None:
+async def _answer(refusal: RefusedError, send: Send) -> None:
     body = json.dumps(refusal.body).encode()
     headers = [
         (b"content-type", b"application/json"),

@@ -32,7 +32,7 @@ class StartRequest(ApiModel):
     """A complete run configuration; null with demo."""
     demo: bool = False
     """The bundled distillation, ready to run offline."""
-    acknowledge: list[str] = []
+    acknowledge: list[str] = Field(default=[], max_length=32)
     """Codes of notices that the person has read and accepted, such as a provider's terms of use."""
 
     @model_validator(mode="after")

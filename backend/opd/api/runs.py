@@ -86,14 +86,14 @@ class Comparison(ApiModel):
 class ResumeRequest(ApiModel):
     """What may be changed when a run goes on."""
 
-    acknowledge: list[str] = Field(default=[])
+    acknowledge: list[str] = Field(default=[], max_length=32)
     """Codes of notices that the person has read and accepted."""
 
 
 @router.get("", operation_id="listRuns", responses=errors())
 def list_runs(studio: StudioDep, limit: Annotated[int, Query(ge=1, le=1000)] = 200) -> RunList:
     """All runs of this data folder, newest first; those of `opd train` too."""
-    items = []
+    items: list[RunListItem] = []
     for run in studio.store:
         if len(items) >= limit:
             break

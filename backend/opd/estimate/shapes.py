@@ -1,0 +1,82 @@
+"""What an estimate consists of; the wire and the terminal show these as they are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class EstimateModel(BaseModel):
+    """Base of the shapes: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, json_schema_serialization_defaults_required=True
+    )
+
+
+class MemoryPart(EstimateModel):
+    """One consumer of memory."""
+
+    name: str
+    num_bytes: int
+
+
+class MemoryEstimate(EstimateModel):
+    """Peak memory on the device."""
+
+    parts: list[MemoryPart]
+    """Largest first."""
+    total_bytes: int
+    available_bytes: int
+    """What the device has free now."""
+    fits: bool
+    micro_batch_size: int
+    """Completions in memory at once that this is reckoned with."""
+
+
+class TimeEstimate(EstimateModel):
+    """Wall clock of the run, evaluation included."""
+
+    low_s: float
+    likely_s: float
+    high_s: float
+    basis: Literal["measured", "rough"]
+    """measured: from an earlier run of this configuration here. rough: from the size of the models."""
+
+
+class ScenarioRow(EstimateModel):
+    """One line of the scenario table."""
+
+    model: str
+    num_prompts: int
+    num_steps: int
+    num_calls: int
+    num_tokens: int
+    usd: float
+    """Exact amount."""
+    usd_shown: str
+    """The same to the cent, as a person would read it."""
+
+
+class Estimate(EstimateModel):
+    """Everything that can be said before the start. Memory and time are null where they cannot be told."""
+
+    teacher_is_paid: bool
+    low_usd: float | None
+    """Dollars for the teacher; null where only the scenario table was asked for."""
+    likely_usd: float | None
+    high_usd: float | None
+    input_tokens: int
+    """Tokens sent to a paid teacher in the likely case."""
+    output_tokens: int
+    num_requests: int
+    price_date: str | None
+    """ISO date of the price data; null where nothing is paid."""
+    memory: MemoryEstimate | None
+    time: TimeEstimate | None
+    assumptions: list[str]
+    """Each in a sentence."""
+    scenarios: list[ScenarioRow]
+    scenario_note: str
+    """What the scenario table assumes, and why a real estimate differs."""

@@ -1,0 +1,50 @@
+"""Hugging Face's cache of downloaded models, read as folders: what is on this machine without asking anybody.
+
+In: a folder or an id. Out: the local folder, or None. Downloads nothing; `opd.model_files.find_model` does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_MAX_LISTED = 200
+
+
+def cache_dir() -> Path:
+    """Where the hub's client keeps downloaded models."""
+    if cache := os.environ.get("HF_HUB_CACHE"):
+        return Path(cache).expanduser()
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
+    return Path(home).expanduser() / "hub"
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder of a model that is on this machine: the path itself, or the newest snapshot of an id."""
+    folder = Path(model).expanduser()
+    return folder.resolve() if folder.is_dir() else cached_snapshot(model)
+
+
+def cached_snapshot(model: str) -> Path | None:
+    """The newest snapshot of an id that has a config.json."""
+    if model.count("/") != 1 or model.startswith((".", "/", "~")):
+        return None
+    folder = cache_dir() / f"models--{model.replace('/', '--')}" / "snapshots"
+    if not folder.is_dir():
+        return None
+    snapshots = [path for path in folder.iterdir() if (path / "config.json").is_file()]
+    return max(snapshots, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def cached_models() -> Iterator[tuple[str, Path]]:
+    """Ids in the cache with their newest snapshots, by name."""
+    root = cache_dir()
+    if not root.is_dir():
+        return
+    names = sorted(path.name for path in root.iterdir() if path.name.startswith("models--"))
+    for name in names[:_MAX_LISTED]:
+        model = name.removeprefix("models--").replace("--", "/", 1)
+        snapshot = cached_snapshot(model)
+        if snapshot is not None:
+            yield model, snapshot
