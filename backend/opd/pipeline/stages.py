@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from opd.config import DivergenceObjective, RunConfig
+from opd.config import DivergenceObjective, GoldObjective, RunConfig
 from opd.data_loader import PromptRecord
 from opd.events import CheckpointSaved, RunResumed, StepLogged
 from opd.pipeline.reporter import Reporter, StopRequested, finite
@@ -24,9 +24,12 @@ from opd.training import checkpoint
 from opd.training.decoding import Completion, generate
 from opd.training.models import Student, peak_learning_rate
 from opd.training.plan import WindowPlan, derive_seed
-from opd.training.signals import Likelihood, LocalDistribution, Signal
+from opd.training.signals import Likelihood, LocalDistribution
 from opd.training.trainer import OPDTrainer
 from opd.training.window_trainer import Hooks, Metrics, Recipe
+
+if TYPE_CHECKING:
+    from opd.training.gold import GoldTrainer
 
 _ANSWER_BATCH = 64
 StageName = Literal["distillation", "warm_start", "baseline"]
@@ -107,14 +110,11 @@ def distill(bench: Workbench, student: Student, answers: list[Completion] | None
     config, reporter = bench.config, bench.reporter
     root = bench.folder.checkpoints_path
     found, rejected = checkpoint.newest_verified(root, config_digest=config.digest())
-    trainer = OPDTrainer(
+    trainer = _trainer(
+        bench,
         student,
-        _signal(bench),
-        bench.prompt_ids,
-        WindowPlan(len(bench.prompt_ids), config.batch_size, config.max_steps, config.on_policy_fraction, config.seed),
-        bench.recipe(peak_learning_rate(config, student.facts)),
-        answers=answers,
-        hooks=Hooks(
+        answers,
+        Hooks(
             on_step=lambda step, metrics: _on_step(bench, step, metrics),
             should_stop=lambda: reporter.stop_mode() is not None,
             save_every=config.checkpoint.every_steps,
@@ -123,7 +123,6 @@ def distill(bench: Workbench, student: Student, answers: list[Completion] | None
             save_facts=lambda: {"config_digest": config.digest(), "events_seq": reporter.seq, "machine": machine()},
             on_saved=lambda saved, duration_s: reporter.emit(_saved_event(saved, duration_s)),
         ),
-        output_dir=bench.scratch,
     )
     if resuming:
         reporter.emit(_resumed_event(found, rejected))
@@ -147,10 +146,23 @@ def _on_step(bench: Workbench, step: int, metrics: Metrics) -> None:
     bench.observe_step(step, metrics)
 
 
-def _signal(bench: Workbench) -> Signal:
-    objective = bench.config.objective
-    assert isinstance(objective, DivergenceObjective)  # noqa: S101  # others have their own stage
-    return LocalDistribution(bench.teacher, beta=objective.beta)
+def _trainer(
+    bench: Workbench, student: Student, answers: list[Completion] | None, hooks: Hooks
+) -> OPDTrainer | GoldTrainer:
+    """The trainer of the distillation stage: which one, the objective decides."""
+    config, objective = bench.config, bench.config.objective
+    num = len(bench.prompt_ids)
+    plan = WindowPlan(num, config.batch_size, config.max_steps, config.on_policy_fraction, config.seed)
+    recipe = bench.recipe(peak_learning_rate(config, student.facts))
+    common: dict[str, Any] = {"answers": answers, "hooks": hooks, "output_dir": bench.scratch}
+    match objective:
+        case DivergenceObjective():
+            signal = LocalDistribution(bench.teacher, beta=objective.beta)
+            return OPDTrainer(student, signal, bench.prompt_ids, plan, recipe, **common)
+        case GoldObjective():
+            from opd.training.gold import GoldTrainer
+
+            return GoldTrainer(student, bench.teacher, bench.prompt_ids, plan, recipe, beta=objective.beta, **common)
 
 
 def imitate(

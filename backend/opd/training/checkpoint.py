@@ -236,6 +236,20 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def text_digest(*texts: str) -> str:
+    """SHA-256 over texts in order, each closed by a NUL so that borders count."""
+    return hashlib.sha256(b"".join(text.encode() + b"\0" for text in texts)).hexdigest()
+
+
+def replace_folder(stage: Path, target: Path) -> None:
+    """Put a finished folder in the place of an older one; durable once this returns."""
+    for path in stage.iterdir():
+        _fsync(path)
+    _remove(target)
+    os.replace(stage, target)
+    fsync_dir(target.parent)
+
+
 def _folders(root: Path) -> list[Path]:
     """Checkpoint folders, newest first; unfinished ones are not among them."""
     if not root.is_dir():

@@ -1,0 +1,92 @@
+"""A run from its folder to its verdict, in this process. `_walk` reads like the path of the data:
+
+    prompts → models → held-out measurement → (teacher answers → warm start) → distillation → measurement
+            → (baseline → its measurement) → verdict and report
+
+A resumed run walks the same path: stages that are complete are read from the folder, the one that was under way goes
+on from its newest verified checkpoint. However it ends, the folder says so, and the exit code too.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+
+from opd.errors import EXIT_INTERRUPTED, InputError, OPDError, OutOfMemoryError, RunFailedError
+from opd.events import Outcome, RunEvent, RunFailure, RunFinished
+from opd.pipeline.reporter import Reporter, StopRequested
+from opd.store.runs import RunFolder
+
+_log = logging.getLogger("opd")
+
+
+def run_folder(
+    folder: RunFolder, *, keys: Mapping[str, str] | None = None, observe: Callable[[RunEvent], None] | None = None
+) -> int:
+    """Run or resume a folder to its end.
+
+    Args:
+        keys: provider name → API key, for paid teachers; never written anywhere.
+        observe: called with every event; for a terminal that shows the run.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 unusable input, 130 stopped and saved.
+
+    Raises:
+        BusyError: another process is at this run.
+    """
+    lock = folder.begin()
+    reporter = Reporter(folder, observe)
+    try:
+        if threading.current_thread() is threading.main_thread():
+            reporter.listen()
+        return _run_to_end(folder, reporter, keys or {})
+    finally:
+        reporter.close()
+        lock.release()
+
+
+def _run_to_end(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) -> int:
+    outcome: Outcome = "done"
+    failure: OPDError | None = None
+    reason, code = "", 0
+    try:
+        # Imported here: torch and its friends take seconds, and whoever asks only for the exit code needs none.
+        from opd.pipeline.walk import walk
+
+        walk(folder, reporter, keys)
+    except StopRequested as stop:
+        outcome, code = "stopped", EXIT_INTERRUPTED
+        reason = (
+            "Stopped and saved." if stop.mode == "save" else "Stopped without saving: earlier checkpoints are kept."
+        )
+    except OPDError as error:
+        outcome, failure = "failed", error
+    except Exception as error:  # noqa: BLE001  # the run's outermost door: whatever happens, the folder says so
+        outcome, failure = "failed", _translated(error)
+        _log.exception("The run failed")
+    step = folder.summary().step
+    record = RunFailure(code=failure.code, message=failure.message, hint=failure.hint) if failure else None
+    reporter.emit(RunFinished(outcome=outcome, step=step, reason=reason, error=record))
+    folder.end(outcome, step=step, error=record)
+    return failure.exit_code if failure else code
+
+
+def _translated(error: Exception) -> OPDError:
+    """An unexpected error in the project's words."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
+        return OutOfMemoryError(
+            "The device ran out of memory.",
+            hint=(
+                "Lower micro_batch_size (the result stays the same), then sampling.max_completion_tokens; "
+                "or train adapters (student.training: lora). Then resume: the last checkpoint is kept."
+            ),
+        )
+    if isinstance(error, (ValueError, KeyError)) and "does not recognize this architecture" in text:
+        return InputError("This model's architecture is not known to the installed Transformers.", hint="Update it.")
+    return RunFailedError(
+        f"Something unexpected happened: {type(error).__name__}: {text.splitlines()[0][:300] if text else ''}",
+        hint="The run's log.txt has the details. Its last checkpoint is kept; you can resume.",
+    )
