@@ -98,7 +98,7 @@ def regime(conclusion: str, baseline: str, gap: Interval, *, after_helps: bool, 
     by = gap_in_points(gap)
     if conclusion == "better" and after_helps:
         return (
-            f"On-policy training beat {baseline} ({by}). That is the regime where it pays: few prompts, and mistakes that "
+            f"On-policy training beat {baseline} ({by}). That is where it pays: few prompts, and mistakes that "
             "only the student's own text shows."
         )
     if conclusion == "better":
