@@ -30,20 +30,22 @@ _SUBJECTS = {"before": "student before", "sft": "imitation baseline", "after": "
 _EVERY_STEPS = 20
 
 
+_SHOWN = (("reverse KL", "reverse_kl", ".3f"), ("loss", "loss", ".3f"), ("tokens/s", "tokens_per_s", ",.0f"))
+
+
 def describe(event: RunEvent) -> str:
     """A line of text for the terminal; empty for what is left to the page."""
     match event:
         case RunStarted():
-            return f"{event.name}: {event.num_prompts} prompts, {event.num_test_prompts} held out, {event.max_steps} steps"
+            prompts = f"{event.num_prompts} prompts, {event.num_test_prompts} held out"
+            return f"{event.name}: {prompts}, {event.max_steps} steps"
         case RunResumed():
             return f"Resumed ({event.exactness}). {event.reason}"
         case PhaseStarted():
             size = f" ({event.total:,} {event.unit})" if event.total else ""
             return f"• {_PHASES[event.phase]}{size}"
         case StepLogged(stage="distillation") if event.step == 1 or event.step % _EVERY_STEPS == 0:
-            parts = [("reverse KL", "reverse_kl", ".3f"), ("loss", "loss", ".3f"), ("tokens/s", "tokens_per_s", ",.0f")]
-            shown = [f"{label} {value:{form}}" for label, key, form in parts if (value := event.metrics.get(key)) is not None]
-            return f"  step {event.step:>5}  {'  '.join(shown)}"
+            return f"  step {event.step:>5}  {_figures(event)}"
         case CheckpointSaved():
             return f"  checkpoint of step {event.step} saved"
         case EvaluationFinished():
@@ -61,3 +63,8 @@ def describe(event: RunEvent) -> str:
             return event.reason
         case _:
             return ""
+
+
+def _figures(event: StepLogged) -> str:
+    known = [(label, event.metrics.get(key), form) for label, key, form in _SHOWN]
+    return "  ".join(f"{label} {value:{form}}" for label, value, form in known if value is not None)

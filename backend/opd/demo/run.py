@@ -55,9 +55,7 @@ def run_demo(*, seed: int = 0, keep_open: bool | None = None, port: int | None =
         return _follow_demo(root, None, console, begun, seed, stay=False)
 
 
-def _follow_demo(
-    root: Path, studio: StudioServer | None, console: Console, begun: float, seed: int, stay: bool
-) -> int:
+def _follow_demo(root: Path, studio: StudioServer | None, console: Console, begun: float, seed: int, stay: bool) -> int:
     store = RunStore(root)
     run = Jobs(store, Keys(root)).start(demo_config(seed=seed))
     if studio:

@@ -24,7 +24,7 @@ def main() -> int:
         return 2
     line = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline()
     keys = json.loads(line) if line.strip() else {}
-    return run_folder(RunFolder(Path(sys.argv[1]).resolve()), keys=keys)
+    return run_folder(RunFolder(Path(sys.argv[1]).resolve()), keys=keys, take_signals=True)
 
 
 if __name__ == "__main__":

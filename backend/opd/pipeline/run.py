@@ -10,7 +10,6 @@ on from its newest verified checkpoint. However it ends, the folder says so, and
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping
 
 from opd.errors import EXIT_INTERRUPTED, InputError, OPDError, OutOfMemoryError, RunFailedError
@@ -22,13 +21,18 @@ _log = logging.getLogger("opd")
 
 
 def run_folder(
-    folder: RunFolder, *, keys: Mapping[str, str] | None = None, observe: Callable[[RunEvent], None] | None = None
+    folder: RunFolder,
+    *,
+    keys: Mapping[str, str] | None = None,
+    observe: Callable[[RunEvent], None] | None = None,
+    take_signals: bool = False,
 ) -> int:
     """Run or resume a folder to its end.
 
     Args:
         keys: provider name → API key, for paid teachers; never written anywhere.
         observe: called with every event; for a terminal that shows the run.
+        take_signals: Ctrl-C and SIGTERM stop and save; for a process that does nothing else.
 
     Returns:
         The exit code: 0 done, 1 failed, 2 unusable input, 130 stopped and saved.
@@ -39,7 +43,7 @@ def run_folder(
     lock = folder.begin()
     reporter = Reporter(folder, observe)
     try:
-        if threading.current_thread() is threading.main_thread():
+        if take_signals:
             reporter.listen()
         return _run_to_end(folder, reporter, keys or {})
     finally:

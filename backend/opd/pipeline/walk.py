@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+import opd
 from opd.config import RunConfig
 from opd.data_loader import PromptRecord, load_prompts, split
 from opd.errors import DataError
@@ -54,7 +55,7 @@ class _Walk:
         self.config: RunConfig = folder.config()
         self.resuming = reporter.seq > 0
         self.evaluations: dict[SubjectName, Evaluation] = {}
-        self.monitor = HealthMonitor()
+        self.monitor = HealthMonitor(self.config.sampling.max_completion_tokens)
 
     # --- loading ----------------------------------------------------------------------------------
 
@@ -111,7 +112,10 @@ class _Walk:
             max_steps=config.max_steps,
             num_prompts=len(self.train),
             num_test_prompts=len(self.test),
-            versions={name: version(name) for name in ("opd-studio", "torch", "transformers", "trl") if _has(name)},
+            versions={
+                "opd-studio": opd.__version__,
+                **{name: version(name) for name in ("torch", "transformers", "trl")},
+            },
             device=torch.cuda.get_device_name() if self.device.type == "cuda" else self.device.type,
         )
 
@@ -286,9 +290,3 @@ def _prompts(config: RunConfig, results: Results) -> tuple[list[PromptRecord], l
     if not train:
         raise DataError("No prompt is left to train on.", hint="Lower data.test_fraction or add prompts.")
     return list(train), list(test)[: config.evaluation.max_prompts], validation
-
-
-def _has(package: str) -> bool:
-    from importlib.util import find_spec
-
-    return package == "opd-studio" or find_spec(package) is not None

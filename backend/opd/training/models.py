@@ -119,7 +119,9 @@ def load_teacher(config: RunConfig, student: Student, device: torch.device, *, p
 def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
     """A causal language model from a folder that passed the gate."""
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # a run's log is read by people, not watched in a terminal
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, trust_remote_code=False, local_files_only=True
     )
