@@ -1,0 +1,200 @@
+"""`opd runs` and `opd report`: list, show, compare, stop, resume, delete; the verdict as a document."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opd.cli.folders import RunArgument, find_run, open_jobs, open_store
+from opd.cli.output import JsonOption, emit_json, say, seconds_text, table
+from opd.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from opd.api.status import RunListItem, RunStatus
+
+REPORT_FORMATS = ("md", "json", "html")
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    group = typer.Typer(
+        no_args_is_help=True, help="Runs of this data folder: list, show, compare, stop, resume, delete."
+    )
+    group.command("list")(list_runs)
+    group.command("show")(show)
+    group.command("compare")(compare)
+    group.command("stop")(stop)
+    group.command("resume")(resume)
+    group.command("delete")(delete)
+    app.add_typer(group, name="runs")
+    app.command("report")(report)
+
+
+def list_runs(
+    json: JsonOption = False, limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 50
+) -> None:
+    """List runs, newest first, with their state and verdict."""
+    from itertools import islice
+
+    from opd.api.status import Summaries, list_item
+
+    items = [list_item(run, Summaries()) for run in islice(open_store(), limit)]
+    if json:
+        emit_json([item.model_dump() for item in items])
+    elif not items:
+        say("There is no run yet. Start one with `opd demo` or `opd train CONFIG.yaml`.")
+    else:
+        print(table(("Run", "State", "Step", "Started", "Name", "Verdict"), [_row(item) for item in items]))
+
+
+def show(run: RunArgument, json: JsonOption = False) -> None:
+    """Show a run: state, progress, measurements, verdict, and its configuration."""
+    from opd.api.status import Summaries, describe_run
+
+    folder = find_run(open_store(), run)
+    status = describe_run(folder, Summaries())
+    if json:
+        config = folder.config().model_dump(mode="json")
+        emit_json({**status.model_dump(), "path": str(folder.path), "config": config})
+    else:
+        print(_render(status))
+        print(f"\nFolder  {folder.path}\n\n{folder.config().as_yaml()}", end="")
+
+
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN …", help="Two to eight runs.")],
+    json: JsonOption = False,
+) -> None:
+    """Compare runs: settings that differ, best and last metrics, verdicts."""
+    from opd.api.compare import compare_configs, compare_metrics
+    from opd.api.status import Summaries
+
+    store = open_store()
+    folders = [find_run(store, name) for name in runs]
+    if not 2 <= len(folders) <= 8:
+        raise InputError(f"{len(folders)} runs given, expected 2 to 8.", hint="`opd runs list` names them.")
+    summaries = Summaries()
+    differences, metrics = compare_configs(folders), compare_metrics(folders)
+    verdicts = {folder.run_id: summaries.of(folder).verdict for folder in folders}
+    if json:
+        emit_json(
+            {
+                "runs": [folder.run_id for folder in folders],
+                "config": [item.model_dump() for item in differences],
+                "metrics": [item.model_dump() for item in metrics],
+                "verdicts": {run_id: verdict.model_dump() if verdict else None for run_id, verdict in verdicts.items()},
+            }
+        )
+        return
+    ids = [folder.run_id for folder in folders]
+    print(table(("Setting", *ids), [(item.path, *(item.values.get(i) for i in ids)) for item in differences]))
+    print()
+    ends = [(item.name, *(_number(item.runs[i].last) if i in item.runs else "-" for i in ids)) for item in metrics]
+    print(table(("Metric (last)", *ids), ends))
+    for run_id, verdict in verdicts.items():
+        print(f"\n{run_id}  {verdict.headline if verdict else 'no verdict'}")
+
+
+def stop(
+    run: RunArgument,
+    discard: Annotated[
+        bool, typer.Option("--discard", metavar="", help="End without saving; earlier checkpoints stay.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Ask a run to stop after its current step. It saves a checkpoint first and can be resumed."""
+    store = open_store()
+    folder = open_jobs(store).stop(find_run(store, run).run_id, "discard" if discard else "save")
+    state = folder.state()
+    if json:
+        emit_json({"run_id": folder.run_id, "state": state})
+    say(f"Run {folder.run_id} is {state}.")
+
+
+def resume(run: RunArgument, json: JsonOption = False) -> None:
+    """Go on with a stopped, failed or interrupted run, in a process of its own.
+
+    It starts from the newest checkpoint that verifies. `opd train --resume RUN` does the same in this terminal.
+    """
+    store = open_store()
+    folder = open_jobs(store).resume(find_run(store, run).run_id)
+    if json:
+        emit_json({"run_id": folder.run_id, "state": folder.state()})
+    say(f"Run {folder.run_id} goes on. Watch it with `opd runs show {folder.run_id}` or in the studio.")
+
+
+def delete(
+    run: RunArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Delete a run for good: its log, checkpoints, model and report."""
+    store = open_store()
+    folder = find_run(store, run)
+    if not yes:
+        size = sum(num_bytes for _, num_bytes in folder.files())
+        typer.confirm(f"Delete run {folder.run_id} and its {size / 1e6:,.1f} MB for good?", abort=True, err=True)
+    open_jobs(store).delete(folder.run_id)
+    if json:
+        emit_json({"run_id": folder.run_id, "deleted": True})
+    say(f"Run {folder.run_id} is deleted.")
+
+
+def report(
+    run: RunArgument,
+    form: Annotated[str, typer.Option("--format", help="md, json or html.")] = "md",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a run's report: what was measured before and after, with intervals, and what follows from it."""
+    form = "json" if json else form
+    if form not in REPORT_FORMATS:
+        raise InputError(f"There is no report format {form!r}.", hint=f"Choose one of {', '.join(REPORT_FORMATS)}.")
+    folder = find_run(open_store(), run)
+    source = folder.path / f"report.{form}"
+    if not source.is_file():
+        raise NotFoundError(
+            f"Run {folder.run_id} has no report.", hint="It is written at the end of a run that was evaluated."
+        )
+    text = source.read_text(encoding="utf-8")
+    if output is None:
+        print(text, end="" if text.endswith("\n") else "\n")
+    else:
+        output.write_text(text, encoding="utf-8")
+        say(f"Written to {output}.")
+
+
+def _row(item: RunListItem) -> tuple[str, ...]:
+    started = datetime.fromtimestamp(item.created_time).astimezone().strftime("%Y-%m-%d %H:%M")
+    verdict = item.verdict.headline if item.verdict else (item.failure.message if item.failure else "")
+    return item.run_id, item.state, f"{item.step}/{item.max_steps}", started, item.name, verdict[:80]
+
+
+def _render(status: RunStatus) -> str:
+    summary = status.summary
+    lines = [
+        f"{status.run_id}  {status.name}",
+        f"State   {status.state}" + (" (can be resumed)" if status.resumable else ""),
+        f"Step    {summary.step} of {summary.max_steps}, {seconds_text(status.seconds_elapsed)}"
+        + (f", phase {summary.phase}" if summary.phase and not summary.finished else "")
+        + (f", {seconds_text(status.eta_s)} left in it" if status.eta_s is not None else ""),
+    ]
+    if summary.latest:
+        shown = [f"{name} {_number(value)}" for name, value in sorted(summary.latest.items()) if "/" not in name]
+        lines.append(f"Latest  {', '.join(shown)}")
+    for subject, evaluation in summary.evaluations.items():
+        measured = [f"{name} {_number(found.mean)}" for name, found in evaluation.metrics.items()]
+        lines.append(f"{subject:7} {', '.join(measured)}")
+    if summary.verdict:
+        lines.append(f"Verdict {summary.verdict.headline}")
+    lines += [f"Alarm   step {alarm.step}: {alarm.what}" for alarm in summary.alarms]
+    if status.failure:
+        lines += [f"Failure {status.failure.message}", f"        {status.failure.hint}"]
+    return "\n".join(lines)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
