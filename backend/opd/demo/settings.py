@@ -29,6 +29,7 @@ def demo_config(*, seed: int = 0) -> RunConfig:
             "learning_rate": 1e-3,
             "sampling": {"max_completion_tokens": MAX_COMPLETION_TOKENS},
             "baseline": {"enabled": True},
+            "num_threads": 1,  # the baseline trains on the other core
             "seed": seed,
         }
     )

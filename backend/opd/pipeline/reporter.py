@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from opd.events import AlarmRaised, Phase, PhaseProgressed, PhaseStarted, RunEvent, StepLogged
+from opd.events import Phase, PhaseProgressed, PhaseStarted, RunEvent, StepLogged
 from opd.store.events_db import EventWriter
 from opd.store.runs import RunFolder, StopMode
 
@@ -49,6 +49,8 @@ class Reporter:
 
     def emit(self, *events: RunEvent) -> None:
         """Write events, in one transaction."""
+        if not events:
+            return
         self._writer.append(*events)
         for event in events:
             self._observe(event)
@@ -86,10 +88,6 @@ class Reporter:
         elapsed = now - self._begun
         eta = elapsed / done * (total - done) if total and done > 0 else None
         return PhaseProgressed(phase=self._phase, done=done, total=total, eta_s=eta)
-
-    def alarms(self, raised: list[AlarmRaised]) -> None:
-        if raised:
-            self.emit(*raised)
 
     # --- the wish to stop -----------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from opd.data_loader import PromptRecord
 from opd.evaluation.answers import grade
 from opd.evaluation.scoring import token_scores
 from opd.events import SampleRecorded
+from opd.pipeline.beside import LineReporter
 from opd.pipeline.reporter import Reporter
 from opd.training.decoding import generate
 from opd.training.models import Student
@@ -21,7 +22,7 @@ class SampleRecorder:
 
     def __init__(
         self,
-        reporter: Reporter,
+        reporter: Reporter | LineReporter,
         student: Student,
         teacher: Any,
         records: Sequence[PromptRecord],

@@ -17,6 +17,7 @@ import torch
 from opd.config import DivergenceObjective, GoldObjective, RunConfig
 from opd.data_loader import PromptRecord
 from opd.events import CheckpointSaved, RunResumed, StepLogged
+from opd.pipeline.beside import LineReporter
 from opd.pipeline.reporter import Reporter, StopRequested, finite
 from opd.pipeline.results import Results
 from opd.store.runs import RunFolder
@@ -41,7 +42,7 @@ class Workbench:
 
     folder: RunFolder
     config: RunConfig
-    reporter: Reporter
+    reporter: Reporter | LineReporter
     results: Results
     device: torch.device
     teacher: Any

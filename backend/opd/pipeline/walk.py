@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -22,7 +21,8 @@ from opd.evaluation.results import Evaluation
 from opd.evaluation.summary import per_prompt, summarize
 from opd.evaluation.verdict import reach_verdict
 from opd.events import RunStarted
-from opd.pipeline import stages
+from opd.pipeline import beside, stages
+from opd.pipeline.beside import Beside, LineReporter
 from opd.pipeline.reporter import Reporter
 from opd.pipeline.results import Results
 from opd.pipeline.samples import SampleRecorder
@@ -43,17 +43,19 @@ from opd.training.window_trainer import Metrics
 
 _SCORED_PROMPTS = 100  # temperature-1 samples behind the reverse KL; its interval is narrow long before that
 _EVALUATION_CHUNK = 128
+_VERSIONS = ("torch", "transformers", "trl")
 
 SubjectName = Literal["before", "sft", "after", "teacher"]
 
 
-class _Walk:
+class Walk:
     """One run under way."""
 
-    def __init__(self, folder: RunFolder, reporter: Reporter):
+    def __init__(self, folder: RunFolder, reporter: Reporter | LineReporter, *, resuming: bool):
         self.folder, self.reporter, self.results = folder, reporter, Results(folder.path)
         self.config: RunConfig = folder.config()
-        self.resuming = reporter.seq > 0
+        self.resuming = resuming
+        self.beside: Beside | None = None
         self.evaluations: dict[SubjectName, Evaluation] = {}
         self.monitor = HealthMonitor(self.config.sampling.max_completion_tokens)
 
@@ -120,14 +122,23 @@ class _Walk:
         )
 
     def _observe_step(self, step: int, metrics: Metrics) -> None:
-        self.reporter.alarms(self.monitor.observe(step, metrics))
+        self.reporter.emit(*self.monitor.observe(step, metrics))
+        if self.beside is not None:
+            self.beside.relay()
         if step % self.config.evaluation.probe_every_steps == 0 or step == self.config.max_steps:
             self.samples.record(step, self.student.model, "student")
 
     # --- measuring --------------------------------------------------------------------------------
 
-    def measure(self, name: SubjectName, model: Any, phase: Literal["evaluating_before", "evaluating_after"]) -> None:
-        """Held-out results of one model, once."""
+    def measure(
+        self,
+        name: SubjectName,
+        model: Any,
+        phase: Literal["evaluating_before", "evaluating_after"],
+        *,
+        announce: bool = True,
+    ) -> None:
+        """Held-out results of one model, once; `announce` writes them as an event."""
         if not (self.config.evaluation.enabled and self.test):
             return
         self.reporter.phase(phase, total=len(self.test), unit="prompts", detail=name)
@@ -148,7 +159,7 @@ class _Walk:
             progress=self.reporter.progress,
         )
         self.evaluations[name] = evaluation
-        if self.results.get(f"measured_{name}") is None:
+        if announce and self.results.get(f"measured_{name}") is None:
             self.reporter.emit(summarize(name, evaluation, seed=self.config.seed))
             self.results.put(f"measured_{name}", True)
 
@@ -169,21 +180,44 @@ class _Walk:
         else:
             checkpoint.load_learned(self.student.model, kept)
 
-    def baseline(self, answers: list[Completion]) -> None:
+    def start_baseline_beside(self) -> None:
+        """Let a child train the baseline during distillation, where there is a core for it."""
+        size = self.student.facts.num_parameters + sum(p.numel() for p in self.teacher.parameters())
+        spare = beside.worthwhile(
+            on_cpu=self.device.type == "cpu", threads=torch.get_num_threads(), num_parameters=size
+        )
+        if spare and self.results.get("baseline") is None and isinstance(self.reporter, Reporter):
+            self.beside = Beside(self.folder, self.reporter)
+
+    def baseline(self) -> None:
         """Imitation with as many steps, at the best of its learning rates: what distillation has to beat."""
+        steps = self._num_baseline_steps()
+        self.reporter.phase("baseline", total=steps, unit="steps", detail="choosing the learning rate")
+        if self.beside is not None:
+            self.beside.finish(steps)
+        self.train_baseline()
+        self.measure("sft", self.baseline_model(), "evaluating_after")
+
+    def train_baseline(self) -> None:
+        """Train the candidates and keep the best, unless that is done."""
         if self.results.get("baseline") is None:
+            answers = stages.teacher_answers(self.bench, self.student)
             self.results.put("baseline", self._tune_baseline(answers))
+
+    def baseline_model(self) -> Any:
+        """The kept baseline."""
         student = self._fresh_student()
         checkpoint.load_learned(student.model, self.folder.path / "baseline")
-        self.measure("sft", student.model, "evaluating_after")
+        return student.model
+
+    def _num_baseline_steps(self) -> int:
+        return self.config.max_steps * (len(self.config.baseline.learning_rates) + (not self.validation))
 
     def _tune_baseline(self, answers: list[Completion]) -> dict[str, Any]:
         config, rates = self.config, self.config.baseline.learning_rates
         steps, num = config.max_steps, len(self.train)
         own_validation = self.validation or [r for i, r in enumerate(self.train) if i % 5 == 0]
         rows = None if self.validation else [i for i in range(num) if i % 5]
-        rounds = len(rates) + (rows is not None)
-        self.reporter.phase("baseline", total=steps * rounds, unit="steps", detail="choosing the learning rate")
         scores: dict[float, float] = {}
         kept = self.folder.path / "baseline"
         kept.mkdir(exist_ok=True)
@@ -244,7 +278,7 @@ def walk(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) -> None
         StopRequested: the person asked for an end.
         OPDError: the run cannot go on; says why.
     """
-    run = _Walk(folder, reporter)
+    run = Walk(folder, reporter, resuming=reporter.seq > 0)
     run.load()
     config = run.config
     run.measure("before", run.student.model, "evaluating_before")
@@ -254,17 +288,20 @@ def walk(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) -> None
     answers = stages.teacher_answers(run.bench, run.student) if stages.needs_answers(config) else None
     if config.warm_start.steps and answers is not None:
         run.warm_start(answers)
+    if config.baseline.enabled:
+        run.start_baseline_beside()
     try:
         stages.distill(run.bench, run.student, answers, resuming=run.resuming)
     finally:
         if reporter.stop_mode() == "save":
             run.keep_student()
+        if reporter.stop_mode() and run.beside:
+            run.beside.stop()
     run.keep_student()
     run.measure("after", run.student.model, "evaluating_after")
     run.measure("teacher", run.teacher, "evaluating_after")
-    if config.baseline.enabled and answers is not None:
-        gc.collect()
-        run.baseline(answers)
+    if config.baseline.enabled:
+        run.baseline()
     reporter.phase("finalizing")
     if config.evaluation.enabled and run.test:
         reporter.emit(reach_verdict(run.evaluations, seed=config.seed))
