@@ -106,7 +106,8 @@ def _grid(ticks: Sequence[float], y: Callable[[float], float]) -> str:
     for tick in ticks:
         at = f"{y(tick):.1f}"
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at}" y2="{at}" stroke="#e2e8f0"/>')
-        parts.append(_text(_LEFT - 6, y(tick) + 3.5, f"{tick:g}", anchor="end"))
+        text = f"{tick:.1e}".replace("e-0", "e-") if 0 < ticks[-1] < 0.01 and tick else f"{tick:g}"
+        parts.append(_text(_LEFT - 6, y(tick) + 3.5, text, anchor="end"))
     return "".join(parts)
 
 

@@ -92,7 +92,7 @@ def _evaluations(report: Report) -> str:
         interval_chart(title, unit, rows, label)
         for metric, title, unit, label in (
             ("exact_match", "Right answers", "95 % intervals", lambda v: words.value("exact_match", v)),
-            ("reverse_kl", "Reverse KL", "nats per token, lower is nearer to the teacher", lambda v: f"{v:.2f}"),
+            ("reverse_kl", "Reverse KL", "nats per token, 95 % intervals", lambda v: f"{v:.2f}"),
         )
         if (rows := [(s, words.SUBJECT_NAMES[s], e.metrics[metric]) for s, e in found.items() if metric in e.metrics])
     )
@@ -118,7 +118,7 @@ def _metric_table(evaluations: Sequence[EvaluationFinished]) -> str:
     return (
         f"<table><thead><tr><th>Held-out prompts</th>{head}</tr></thead>\n<tbody>{''.join(rows)}</tbody></table>\n"
         f'<p class="quiet">Means over {spread} prompts with 95 % intervals by prompt. Answers are greedy; KL and NLL '
-        "are of samples at temperature 1.</p>\n"
+        "are of samples at temperature 1; a lower KL is nearer to the teacher.</p>\n"
     )
 
 

@@ -12,8 +12,8 @@ REPORT = (
     "Semiconductor demand rose 12 % on the year, led by memory and by accelerators for data centres. Inventories at "
     "distributors fell for the third quarter in a row, which usually precedes firmer prices by two quarters. We expect "
     "gross margins of 45 to 47 % next year, with two risks: export rules, and a slower recovery of handsets. The "
-    "balance sheet is strong, net cash stands at 3.1 billion, and the dividend is covered 2.4 times by free cash flow. At 18 "
-    "times forward earnings the shares trade at a discount of a tenth to their five-year average."
+    "balance sheet is strong, net cash stands at 3.1 billion, and the dividend is covered 2.4 times by free cash flow. "
+    "At 18 times forward earnings the shares trade at a discount of a tenth to their five-year average."
 )
 
 
