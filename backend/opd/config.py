@@ -312,18 +312,21 @@ def field_errors(error: ValidationError) -> list[dict[str, str]]:
     return describe_problems(error.errors(include_input=False, include_url=False))
 
 
-def describe_problems(items: Sequence[Mapping[str, Any]], *, skip: int = 0) -> list[dict[str, str]]:
+def describe_problems(
+    items: Sequence[Mapping[str, Any]], *, skip: int = 0, whole: str = "(whole configuration)"
+) -> list[dict[str, str]]:
     """Pydantic's error items as {path, message, type}, without anything that was sent.
 
     Args:
         skip: leading parts of each location that are no field (FastAPI's "body" or "query").
+        whole: the path where fields do not go together.
     """
     found = []
     for item in items:
         message = str(item["msg"]).removeprefix("Value error, ")
         if item["type"] == "union_tag_invalid":  # the original quotes the value
             message = f"type should be one of {item['ctx']['expected_tags']}"
-        found.append({"path": _field_path(item["loc"][skip:]), "message": message, "type": str(item["type"])})
+        found.append({"path": _field_path(item["loc"][skip:]) or whole, "message": message, "type": str(item["type"])})
     return found
 
 
@@ -335,7 +338,7 @@ def _field_path(location: Sequence[int | str]) -> str:
         tags = [*teacher_provides()] if above == "teacher" else [*objective_needs()] if above == "objective" else []
         if part not in tags:
             parts.append(str(part) if _FIELD_NAME.fullmatch(str(part)) else "(unknown key)")
-    return ".".join(parts) or "(whole configuration)"
+    return ".".join(parts)
 
 
 def load_config(path: str | Path) -> RunConfig:

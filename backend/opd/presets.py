@@ -66,7 +66,7 @@ def presets() -> list[Preset]:
 
 def demo_config() -> RunConfig | None:
     """The bundled distillation as a configuration; None where the bundled models are not installed."""
-    if find_spec("opd.demo") is None or find_spec("opd.demo.settings") is None:
+    if not bundled_models():
         return None
     from opd.demo.settings import demo_config as bundled
 
@@ -76,7 +76,7 @@ def demo_config() -> RunConfig | None:
 
 def bundled_models() -> list[tuple[Path, str]]:
     """Folder and label of the models that come with the product."""
-    if find_spec("opd.demo") is None or find_spec("opd.demo.bundled") is None:
+    if find_spec("opd.demo.bundled") is None:
         return []
     from opd.demo import bundled
 

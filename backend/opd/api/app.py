@@ -25,6 +25,14 @@ def build_api() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,
+        # Validation errors and stack traces are no one else's business, whatever the environment says.
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
     )
     for module in (system, opd, runs, datasets, teachers, configs, key_routes, stream):
         api.include_router(module.router)
@@ -62,7 +70,7 @@ async def _on_opd_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     """Field paths and reasons, never what was sent: it may hold a key."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    fields = describe_problems(error.errors(), skip=1)
+    fields = describe_problems(error.errors(), skip=1, whole="(whole request)")
     count = f"{len(fields)} field{'s' if len(fields) != 1 else ''}"
     body = {
         "code": "request_invalid",

@@ -52,7 +52,7 @@ async def stream_run(socket: WebSocket, run_id: str, after: int = 0) -> None:
 async def _follow(socket: WebSocket, watcher: Watcher, after: int) -> int:
     """Send until the run is gone; the close code comes back."""
     cursor, sent_state, caught_up = max(0, after), None, False
-    if not watcher.read(cursor - 1, 1) and cursor > 0:
+    if cursor > watcher.last_seq():
         return CURSOR_AHEAD
     while True:
         version, state = watcher.version, watcher.state

@@ -38,6 +38,11 @@ class Watcher:
         reader = self._open()
         return reader.read_text(after, limit) if reader else []
 
+    def last_seq(self) -> int:
+        """Number of the newest event."""
+        reader = self._open()
+        return reader.last_seq() if reader else 0
+
     async def wait(self, seen: int) -> None:
         """Return as soon as `version` is beyond `seen`."""
         async with self._changed:

@@ -1,0 +1,112 @@
+"""Runs beyond the five endpoints: list, show, compare, samples, report, log, delete. Looking changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.routing import iter_route_contexts
+
+from opd.api.app import build_api
+from opd.store.files import write_durably
+from opd.store.runs import RunStore
+from studio_in_tests import Client, config, open_studio
+
+pytestmark = pytest.mark.usefixtures("light_runs")
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    with open_studio(tmp_path) as client:
+        yield client
+
+
+def test_show_and_list(client: Client) -> None:
+    first = client.run_of("steps=10", "request-1")
+    second = client.run_of("steps=3 fail", "request-2", "failed")
+    items = client.get("/api/runs").json()["items"]
+    assert [item["run_id"] for item in items] == sorted([first, second], reverse=True)
+    failed = next(item for item in items if item["run_id"] == second)
+    assert (failed["failure"]["code"], failed["resumable"], failed["step"]) == ("run_failed", True, 3)
+    detail = client.get(f"/api/runs/{first}").json()
+    assert detail["config"]["name"] == "steps=10"
+    assert detail["config_yaml"].startswith("name: steps=10\n")
+    assert {"config.yaml", "events.db", "log.txt", "exit.json"} <= {file["name"] for file in detail["files"]}
+    assert detail["status"]["state"] == "done"
+    assert "given keys" in client.get(f"/api/runs/{first}/log").json()["text"]
+    assert len(client.get("/api/runs", params={"limit": 1}).json()["items"]) == 1
+
+
+def test_samples_are_the_newest_in_order(client: Client) -> None:
+    run_id = client.run_of("steps=30", "request-1")
+    steps = [item["step"] for item in client.get(f"/api/runs/{run_id}/samples").json()["items"]]
+    assert steps == [5, 10, 15, 20, 25, 30]
+    newest = client.get(f"/api/runs/{run_id}/samples", params={"limit": 2}).json()["items"]
+    assert [item["step"] for item in newest] == [25, 30]
+
+
+def test_compare(client: Client) -> None:
+    ids = [client.run_of(name, f"request-{number}") for number, name in enumerate(("steps=4", "steps=8"))]
+    body = client.get("/api/runs/compare", params={"ids": ",".join(ids)}).json()
+    assert [difference["path"] for difference in body["config"]] == ["name"]
+    assert body["config"][0]["values"] == dict(zip(ids, ["steps=4", "steps=8"], strict=True))
+    loss = next(metric for metric in body["metrics"] if metric["name"] == "loss")
+    assert loss["runs"][ids[1]] == {"last": 1 / 8, "best": 1 / 8, "best_step": 8}
+    assert client.get("/api/runs/compare", params={"ids": ",".join(["a"] * 3 + list("bcdefghi"))}).status_code == 400
+    assert client.get("/api/runs/compare", params={"ids": "nope"}).status_code == 404
+
+
+def test_a_report_cannot_do_anything_on_our_origin(client: Client, tmp_path: Path) -> None:
+    run = RunStore(tmp_path).create(config())
+    assert client.get(f"/api/runs/{run.run_id}/report").status_code == 404
+    write_durably(run.path / "report.html", b"<script>alert(1)</script>")
+    write_durably(run.path / "report.md", b"# Verdict")
+    page = client.get(f"/api/runs/{run.run_id}/report", params={"format": "html"})
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "sandbox" in policy
+    assert client.get(f"/api/runs/{run.run_id}/report", params={"format": "md"}).text == "# Verdict"
+    assert client.get(f"/api/runs/{run.run_id}/report", params={"format": "exe"}).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "run_id", ["nope", "..%2f..%2fetc", "%2e%2e", "A", "x" * 65, "a%00b", ".hidden", "a/../b", "~root", "a\\b"]
+)
+def test_an_id_is_never_a_path(client: Client, run_id: str) -> None:
+    for path in (f"/api/runs/{run_id}", f"/api/runs/{run_id}/log", f"/api/opd/status?run_id={run_id}"):
+        assert client.get(path).status_code in {404, 422}
+    assert client.send_json("DELETE", f"/api/runs/{run_id}").status_code in {404, 405, 422}
+
+
+def test_delete_leaves_nothing(client: Client, tmp_path: Path) -> None:
+    run_id = client.run_of("steps=2", "request-1")
+    assert client.send_json("DELETE", f"/api/runs/{run_id}").json() == {"run_id": run_id}
+    assert client.get(f"/api/runs/{run_id}").status_code == 404
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert client.start("steps=2", "request-1").status_code == 404, "the request's run is gone, and stays gone"
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Digest of every file; SQLite's shared-memory index, which any reader may rewrite, is left out."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("-shm")]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_looking_changes_nothing(client: Client, tmp_path: Path) -> None:
+    run_id = client.run_of("steps=10", "request-1")
+    client.get("/api/datasets")
+    before = contents(tmp_path)
+    asked = 0
+    for context in iter_route_contexts(build_api().routes):
+        if "GET" not in (context.methods or ()):
+            continue
+        path = str(context.path).replace("{run_id}", run_id).replace("{dataset_id}", "on-policy-prompts")
+        for method in ("GET", "HEAD"):
+            answer = client.request(method, path, params={"run_id": run_id, "ids": run_id})
+            assert answer.status_code < 500
+            asked += answer.status_code == 200
+    assert asked >= 15
+    assert contents(tmp_path) == before

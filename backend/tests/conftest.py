@@ -1,0 +1,25 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_places(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees or touches the data folder, the model cache or the keys of the person who runs it."""
+    home = tmp_path_factory.getbasetemp() / "home"
+    home.mkdir(exist_ok=True)
+    monkeypatch.setenv("OPD_DATA_DIR", str(home / "data"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "OPENROUTER_API_KEY", "HF_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def light_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this test are processes without a model (`light_run.py`)."""
+    import opd.jobs
+    from studio_in_tests import LIGHT_PIPELINE
+
+    monkeypatch.setattr(opd.jobs, "PIPELINE", LIGHT_PIPELINE)
