@@ -24,7 +24,8 @@ def points(difference: float) -> str:
     """0.45 as "+45", -0.004 as "−0.4": percentage points with their sign."""
     value = 100 * difference
     digits = 1 if 0 < abs(value) < 1 else 0
-    return f"{value:+.{digits}f}".replace("-", "\u2212")
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "\u2212") if float(text) else "0"
 
 
 def gap_in_points(gap: Interval) -> str:
