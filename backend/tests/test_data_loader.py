@@ -400,6 +400,7 @@ def records_of(texts: list[str]) -> list[PromptRecord]:
     return [PromptRecord(prompt_id(messages), messages, None, line + 1) for line, messages in enumerate(lists)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=3), max_size=40), st.floats(0, 0.99), st.integers(0, 5))
 def test_split_keeps_everything_and_separates_twins(texts: list[str], fraction: float, seed: int) -> None:
     records = records_of(texts)
@@ -508,6 +509,7 @@ def test_random_bytes_never_break_the_reader(lines: list[bytes], position: int, 
                 load_prompts(path)
 
 
+@settings(deadline=None)
 @given(json_like)
 def test_strict_parsing_agrees_with_json_where_both_accept(value: object) -> None:
     data = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")

@@ -57,6 +57,7 @@ def test_a_request_is_priced_to_the_nano_dollar() -> None:
     assert usd(price(Usage(input_tokens=1_000_000, output_tokens=1_000_000), model)) == Decimal("0.75")
 
 
+@settings(deadline=None)
 @given(usages(), st.lists(st.decimals(0, 100, places=7), min_size=5, max_size=5))
 def test_price_is_the_exact_sum_rounded_up(usage: Usage, rates: list[Decimal]) -> None:
     model = typed_price("x/y", 1, 1, on=WHEN.date())
@@ -107,6 +108,7 @@ def test_tiers_hold_for_the_whole_request_and_never_for_a_sum() -> None:
     assert price(total, model) == 5 * 100 * price(one_request, model)
 
 
+@settings(deadline=None)
 @given(usages(), st.sampled_from(["openai/gpt-4o-mini", "anthropic/claude-haiku-5-5", "openai/gpt-6-sol"]))
 def test_no_usage_costs_more_than_its_worst_case(usage: Usage, name: str) -> None:
     model = resolve_model(name, when=WHEN)
@@ -229,6 +231,7 @@ def test_what_cannot_be_priced_is_refused_and_never_free(name: str) -> None:
         resolve_model(name, when=WHEN)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_any_name_is_priced_or_refused(name: str) -> None:
     with contextlib.suppress(PriceUnknownError):
