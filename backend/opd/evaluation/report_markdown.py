@@ -52,7 +52,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _header(report: Report) -> str:
     facts = [f"Run `{report.run_id}`", report.started or "", escape(report.device)]
-    signal = escape(f" ({report.signal})") if report.signal else ""
+    signal = f" ({escape(report.signal)})" if report.signal else ""
     return (
         f"{' · '.join(fact for fact in facts if fact)}\n\nStudent {escape(report.student)}, teacher "
         f"{escape(report.teacher)}{signal}. {report.num_prompts:,} training prompts, {report.num_test_prompts:,} held "
