@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opd.data_loader import DataReport, Message, PromptRecord, check_file, load_prompts, prompt_id, render_report, split
+from opd.data_loader.json_walk import locate
 from opd.data_loader.reader import CHUNK_BYTES
 from opd.data_loader.report import FirstLines
-from opd.data_loader.strict_json import locate, parse_line
+from opd.data_loader.strict_json import parse_line
 from opd.errors import DataError
 from tests.data_corpus import CASES, GOOD, OTHER, BadFile, turns, user
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opd.data_loader.formats import Conversation, detect_format, read_conversation
+from opd.data_loader.json_walk import locate
 from opd.data_loader.reader import BOM, LineReader, Progress, RawLine, identify_container, open_data_file
 from opd.data_loader.records import (
     FORMAT_NAMES,
@@ -29,7 +30,7 @@ from opd.data_loader.records import (
     Split,
 )
 from opd.data_loader.report import ReportBuilder, render_report, twin_key
-from opd.data_loader.strict_json import locate, parse_line
+from opd.data_loader.strict_json import parse_line
 from opd.errors import DataError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import difflib
 from dataclasses import dataclass, field
 from typing import cast
 
+from opd.data_loader.json_walk import PathStep
 from opd.data_loader.records import Format, Message, Role
-from opd.data_loader.strict_json import PathStep
 
 Path = tuple[PathStep, ...]
 

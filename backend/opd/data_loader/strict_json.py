@@ -4,7 +4,7 @@ In: the bytes of a line. Out: the value, or a `Flaw` with a byte index into the 
 
 Stricter than Python's `json`: duplicate keys, NaN and Infinity, numbers that do not fit, lone surrogates, NUL and deep
 nesting are refused, because each of them is read differently by different programs. The fast C parser decides; the
-slower token walk below runs only on lines that have a flaw, to find where.
+slower token walk in `json_walk.py` runs only on lines that have a flaw, to find where.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+
+from opd.data_loader.json_walk import STRING, TOKEN, byte_index, find_duplicate_key
 
 MAX_DEPTH = 64
 MAX_VALUES = 500_000
 MAX_DIGITS = 100
 
-PathStep = str | int
-
-_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_STRUCTURE = re.compile((_STRING + r'|[\[\]{},"]').encode(), re.DOTALL)
-_TOKEN = re.compile(_STRING + r"|[\[\]{},:]|-?(?:Infinity|NaN|[0-9][0-9.eE+-]*+)|true|false|null", re.DOTALL)
+_STRUCTURE = re.compile((STRING + r'|[\[\]{},"]').encode(), re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 _SURROGATE_HINT = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
 
@@ -89,23 +86,6 @@ def parse_line(data: bytes) -> tuple[object, Flaw | None]:
     return (None, flaw) if flaw else (value, None)
 
 
-def locate(data: bytes, path: tuple[PathStep, ...]) -> int:
-    """Byte index of the value at `path` in a line that parses; of its nearest parent where the path ends early."""
-    text = data.decode("utf-8", "replace")
-    best, best_length = 0, -1
-    for position, found in _values(text):
-        length = len(found)
-        if length > best_length and found == path[:length]:
-            best, best_length = position, length
-            if length == len(path):
-                break
-    return _byte_index(text, best)
-
-
-def _byte_index(text: str, index: int) -> int:
-    return len(text[:index].encode("utf-8", "surrogatepass"))
-
-
 def _bad_utf8(data: bytes, start: int) -> Flaw:
     reason = f"byte 0x{data[start]:02x} is not valid UTF-8"
     return Flaw("invalid_utf8", start, reason, "Save the file as UTF-8, or correct this character.")
@@ -149,18 +129,18 @@ def _check_structure(data: bytes) -> Flaw | None:
 
 def _check_hooks(text: str, hooks: _Hooks) -> Flaw | None:
     if hooks.duplicate_key:
-        position, key = _find_duplicate_key(text)
+        position, key = find_duplicate_key(text)
         reason = f"the key {_excerpt(key)} stands twice in one object; programs differ in which one they take"
-        return Flaw("duplicate_key", _byte_index(text, position), reason, "Keep one of the two.")
+        return Flaw("duplicate_key", byte_index(text, position), reason, "Keep one of the two.")
     if hooks.bad_number:
-        for match in _TOKEN.finditer(text):
+        for match in TOKEN.finditer(text):
             lexeme = match[0]
             if lexeme[-1] in "yN":
                 fix = 'Write null, or leave the key out; JSON has no such number. As text it needs quotes: "NaN".'
-                return Flaw("not_a_number", _byte_index(text, match.start()), f"{lexeme} is not JSON", fix)
+                return Flaw("not_a_number", byte_index(text, match.start()), f"{lexeme} is not JSON", fix)
             if lexeme[0] in "-0123456789" and (len(lexeme) > MAX_DIGITS or not math.isfinite(float(lexeme))):
                 reason = f"the number {_excerpt(lexeme)} does not fit any number type"
-                return Flaw("huge_number", _byte_index(text, match.start()), reason, "Write it as text in quotes.")
+                return Flaw("huge_number", byte_index(text, match.start()), reason, "Write it as text in quotes.")
     return None
 
 
@@ -181,14 +161,14 @@ def _check_escapes(text: str) -> Flaw | None:
         elif 0xDC00 <= code <= 0xDFFF:
             return _lone_surrogate(text, match.start())
         elif code == 0:
-            return Flaw("nul_character", _byte_index(text, match.start()), "\\u0000 in a text", "Remove it.")
+            return Flaw("nul_character", byte_index(text, match.start()), "\\u0000 in a text", "Remove it.")
     return _lone_surrogate(text, high) if high is not None else None
 
 
 def _lone_surrogate(text: str, position: int) -> Flaw:
     escape = text[position : position + 6]
     fix = "Write the character itself in UTF-8, or both halves of the pair; half a character cannot be encoded."
-    return Flaw("lone_surrogate", _byte_index(text, position), f"{escape} is half of a surrogate pair", fix)
+    return Flaw("lone_surrogate", byte_index(text, position), f"{escape} is half of a surrogate pair", fix)
 
 
 def _excerpt(text: str) -> str:
@@ -285,58 +265,4 @@ def _flaw(text: str, position: int, code: str) -> Flaw:
     meaning, fix = _SYNTAX[code]
     found = text[position : position + 12]
     reason = f"{meaning}, at {found!a}" if found else meaning
-    return Flaw(code, _byte_index(text, position), reason, fix)
-
-
-# --- the token walk ---------------------------------------------------------------------------------
-
-
-def _values(text: str) -> Iterator[tuple[int, tuple[PathStep, ...]]]:
-    """Position and path of every value in a text that parses, parents before children."""
-    path: list[PathStep] = []
-    in_object: list[bool] = []
-    expect_key = False
-    for match in _TOKEN.finditer(text):
-        lexeme = match[0]
-        if lexeme in "}]":
-            path.pop()
-            in_object.pop()
-        elif lexeme == ",":
-            expect_key = in_object[-1]
-            last = path[-1]
-            path[-1] = last if isinstance(last, str) else last + 1
-        elif lexeme == ":":
-            expect_key = False
-        elif expect_key:
-            path[-1] = json.loads(lexeme)
-        else:
-            yield match.start(), tuple(path)
-            if lexeme in "{[":
-                in_object.append(lexeme == "{")
-                path.append("" if lexeme == "{" else 0)
-                expect_key = lexeme == "{"
-
-
-def _find_duplicate_key(text: str) -> tuple[int, str]:
-    """Position and name of the first key that its object already has."""
-    seen: list[set[str] | None] = []
-    expect_key = False
-    for match in _TOKEN.finditer(text):
-        lexeme = match[0]
-        if lexeme in "{[":
-            seen.append(set() if lexeme == "{" else None)
-            expect_key = lexeme == "{"
-        elif lexeme in "}]":
-            seen.pop()
-        elif lexeme == ",":
-            expect_key = seen[-1] is not None
-        elif lexeme == ":":
-            expect_key = False
-        elif expect_key:
-            key = str(json.loads(lexeme))
-            keys = seen[-1] or set()
-            if key in keys:
-                return match.start(), key
-            keys.add(key)
-            seen[-1] = keys
-    return 0, ""
+    return Flaw(code, byte_index(text, position), reason, fix)
