@@ -152,14 +152,13 @@ class StudioServer:
         self.close()
 
     def serve(self) -> None:
-        """Serve in this thread until Ctrl-C or SIGTERM; call `prepare` first."""
+        """Serve in this thread until a signal; call `prepare` first.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C, passed on by uvicorn after it has ended in order.
+        """
         server, listener = self._prepared
-        try:
-            server.run([listener])
-        except KeyboardInterrupt:
-            pass  # uvicorn has ended in order and passes the signal on
-        finally:
-            self.close()
+        server.run([listener])
 
     def prepare(self) -> None:
         """Take the folder and the port, so that the address is known before serving."""

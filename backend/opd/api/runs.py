@@ -11,7 +11,7 @@ from opd.api.base import ApiModel, RunIdInPath, errors
 from opd.api.compare import ConfigDifference, MetricComparison, compare_configs, compare_metrics
 from opd.api.deps import Studio, get_studio
 from opd.api.opd import StartAnswer
-from opd.api.status import RunListItem, RunStatus, describe_run, list_item
+from opd.api.status import RunListItem, RunStatus, describe_run, list_item, list_items
 from opd.config import RunConfig
 from opd.errors import InputError, NotFoundError
 from opd.events import SampleRecorded, VerdictReached
@@ -93,12 +93,7 @@ class ResumeRequest(ApiModel):
 @router.get("", operation_id="listRuns", responses=errors())
 def list_runs(studio: StudioDep, limit: Annotated[int, Query(ge=1, le=1000)] = 200) -> RunList:
     """All runs of this data folder, newest first; those of `opd train` too."""
-    items: list[RunListItem] = []
-    for run in studio.store:
-        if len(items) >= limit:
-            break
-        items.append(list_item(run, studio.summaries))
-    return RunList(items=items)
+    return RunList(items=list_items(studio.store, studio.summaries, limit))
 
 
 @router.get("/compare", operation_id="compareRuns", responses=errors(400, 404))

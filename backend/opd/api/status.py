@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterable
+from itertools import islice
 
 from opd.api.base import ApiModel
+from opd.errors import OPDError
 from opd.events import Phase, RunFailure, RunSummary, VerdictReached
 from opd.store.runs import ACTIVE, RESUMABLE, RunFolder, RunState
 
@@ -105,8 +108,19 @@ def describe_run(run: RunFolder, summaries: Summaries) -> RunStatus:
     )
 
 
+def list_items(runs: Iterable[RunFolder], summaries: Summaries, limit: int) -> list[RunListItem]:
+    """The first `limit` runs, short. One damaged folder does not hide the others."""
+    items = []
+    for run in islice(runs, limit):
+        try:
+            items.append(list_item(run, summaries))
+        except OPDError as error:
+            items.append(_damaged_item(run, error))
+    return items
+
+
 def list_item(run: RunFolder, summaries: Summaries) -> RunListItem:
-    """The same, short."""
+    """The same as `describe_run`, short."""
     state, config = run.state(), run.config()
     summary = summaries.of(run)
     return RunListItem(
@@ -125,6 +139,27 @@ def list_item(run: RunFolder, summaries: Summaries) -> RunListItem:
         seconds_elapsed=_seconds_elapsed(summary, state),
         spent_usd=summary.money.spent_nano_usd / 1e9 if summary.money else 0.0,
         verdict=summary.verdict,
+    )
+
+
+def _damaged_item(run: RunFolder, error: OPDError) -> RunListItem:
+    """A run whose folder cannot be read, so that it is still seen and can be deleted."""
+    return RunListItem(
+        run_id=run.run_id,
+        name=run.run_id,
+        state="failed",
+        created_time=run.created_time(),
+        resumable=False,
+        failure=RunFailure(code=error.code, message=error.message, hint=error.hint),
+        student="",
+        teacher="",
+        objective="",
+        phase=None,
+        step=0,
+        max_steps=0,
+        seconds_elapsed=0.0,
+        spent_usd=0.0,
+        verdict=None,
     )
 
 

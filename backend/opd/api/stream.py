@@ -7,7 +7,8 @@ Frames are JSON text:
 There is no queue for a client: each pulls from the log by its own cursor, so a slow one reads later and a frozen one
 costs one frame until its time is up. Event bodies go out as they are stored, unparsed.
 
-Close codes: 4404 there is no such run (any more), 4416 the cursor is ahead of the log, 4408 the client did not read.
+Close codes: 4404 there is no such run (any more), 4416 the cursor is ahead of the log, 4408 the client did not read,
+4500 the log is damaged; GET /api/opd/events says how.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from opd.api.deps import get_studio
 from opd.api.watch import Watcher
-from opd.errors import NotFoundError
+from opd.errors import NotFoundError, StorageError
 
 router = APIRouter()
 
@@ -34,6 +35,7 @@ _ABORT_AFTER_S = 5.0
 NO_SUCH_RUN = 4404
 NOT_READING = 4408
 CURSOR_AHEAD = 4416
+LOG_UNREADABLE = 4500
 
 
 @router.websocket("/api/opd/ws")
@@ -45,6 +47,8 @@ async def stream_run(socket: WebSocket, run_id: str, after: int = 0) -> None:
             code = await _while_listening(socket, _follow(socket, watcher, after))
     except NotFoundError:
         code = NO_SUCH_RUN
+    except StorageError:
+        code = LOG_UNREADABLE
     if code is not None:
         await _close(socket, code)
 

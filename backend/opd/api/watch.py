@@ -79,7 +79,11 @@ class Watcher:
         reader = self._open()
         if reader is None:
             return False
-        version = reader.data_version()
+        try:
+            version = reader.data_version()
+        except StorageError:
+            self.is_gone = True
+            return True
         changed = version != self._data_version
         self._data_version = version
         return changed

@@ -37,11 +37,9 @@ def list_runs(
     json: JsonOption = False, limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 50
 ) -> None:
     """List runs, newest first, with their state and verdict."""
-    from itertools import islice
+    from opd.api.status import Summaries, list_items
 
-    from opd.api.status import Summaries, list_item
-
-    items = [list_item(run, Summaries()) for run in islice(open_store(), limit)]
+    items = list_items(open_store(), Summaries(), limit)
     if json:
         emit_json([item.model_dump() for item in items])
     elif not items:

@@ -43,15 +43,20 @@ def studio(
 
     server = StudioServer(data_dir(), port=port, host=host, expose=expose, token=_read_token(token_file))
     server.prepare()
-    url = server.new_url()
-    say(f"OPD Studio of {server.data_dir}")
-    print(f"Open {url}", flush=True)
-    say("Ctrl-C ends it; runs go on.")
-    if not no_browser:
-        import webbrowser
+    try:
+        url = server.new_url()
+        say(f"OPD Studio of {server.data_dir}")
+        print(f"Open {url}", flush=True)
+        say("Ctrl-C ends it; runs go on.")
+        if not no_browser:
+            import webbrowser
 
-        webbrowser.open(url)
-    server.serve()
+            webbrowser.open(url)
+        server.serve()
+    except KeyboardInterrupt:
+        pass  # the usual way to end it, also before it serves
+    finally:
+        server.close()
 
 
 def _read_token(file: Path | None) -> str | None:

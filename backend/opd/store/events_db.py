@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from opd.errors import StorageError
 from opd.events import RUN_EVENT, RunEvent, RunResumed, StepLogged, StoredEvent
@@ -119,12 +119,12 @@ class EventReader:
     def read_text(self, after: int = 0, limit: int = 10_000) -> list[tuple[int, float, str]]:
         """The same as (seq, time, JSON text), unparsed: what goes over the wire."""
         query = "SELECT seq, time, body FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
-        return self._db.execute(query, (after, limit)).fetchall()
+        return self._rows(query, (after, limit))
 
     def read_kind(self, kind: str, limit: int) -> list[StoredEvent]:
         """The newest `limit` events of one kind, in order."""
         query = "SELECT seq, time, body FROM events WHERE kind = ? ORDER BY seq DESC LIMIT ?"
-        return _parsed(reversed(self._db.execute(query, (kind, limit)).fetchall()))
+        return _parsed(reversed(self._rows(query, (kind, limit))))
 
     def read_essence(self, after: int = 0) -> list[StoredEvent]:
         """Events with seq > `after`, less those that make no difference to `fold`: same summary, far fewer rows.
@@ -141,53 +141,65 @@ class EventReader:
                 OR (kind = 'phase_progressed'
                     AND seq > (SELECT coalesce(max(seq), 0) FROM events WHERE kind = 'phase_started'))
             ) ORDER BY seq"""
-        return _parsed(self._db.execute(query, {"after": after}).fetchall())
+        return _parsed(self._rows(query, {"after": after}))
 
     def ends(self, name: str, *, highest: bool) -> tuple[float | None, float | None, int | None]:
         """Last value of a metric, its best one, and the step of the best: (last, best, best_step)."""
-        last = self._db.execute(
+        last = self._rows(
             "SELECT value FROM metrics WHERE metric = ? AND value IS NOT NULL ORDER BY step DESC LIMIT 1", (name,)
-        ).fetchone()
-        best = self._db.execute(
+        )
+        best = self._rows(
             "SELECT value, step FROM metrics WHERE metric = ? AND value IS NOT NULL ORDER BY value * ?, step LIMIT 1",
             (name, -1 if highest else 1),
-        ).fetchone()
-        return (last[0], best[0], best[1]) if last and best else (None, None, None)
+        )
+        return (last[0][0], *best[0]) if last else (None, None, None)
 
     def data_version(self) -> int:
         """A number that changes when another connection has committed: one cheap look instead of a query."""
-        (version,) = self._db.execute("PRAGMA data_version").fetchone()
-        return int(version)
+        return int(self._rows("PRAGMA data_version")[0][0])
 
     def last_seq(self) -> int:
-        (seq,) = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
-        return int(seq)
+        return int(self._rows("SELECT coalesce(max(seq), 0) FROM events")[0][0])
 
     def metric_names(self) -> list[str]:
-        return [name for (name,) in self._db.execute("SELECT DISTINCT metric FROM metrics ORDER BY metric")]
+        return [name for (name,) in self._rows("SELECT DISTINCT metric FROM metrics ORDER BY metric")]
 
     def buckets(
         self, names: Sequence[str], first: int = 0, last: int | None = None, max_points: int = 2000
     ) -> dict[str, list[Bucket]]:
         """Metrics as at most `max_points` buckets each over steps first..last (inclusive)."""
-        return {name: list(self._buckets(name, first, last, max_points)) for name in names}
+        return {name: self._buckets(name, first, last, max_points) for name in names}
 
-    def _buckets(self, name: str, first: int, last: int | None, max_points: int) -> Iterable[Bucket]:
-        low, high = self._db.execute(
+    def _buckets(self, name: str, first: int, last: int | None, max_points: int) -> list[Bucket]:
+        ((low, high),) = self._rows(
             "SELECT min(step), max(step) FROM metrics WHERE metric = ? AND step >= ? AND step <= ?",
             (name, first, last if last is not None else 2**62),
-        ).fetchone()
+        )
         if low is None:
-            return
+            return []
         width = max(1, math.ceil((high - low + 1) / max(1, max_points)))
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT min(step), max(step), max(time), min(value), max(value), avg(value), count(value),"
             " count(*) - count(value) FROM metrics WHERE metric = ? AND step BETWEEN ? AND ?"
             " GROUP BY (step - ?) / ? ORDER BY 1",
             (name, low, high, low, width),
         )
-        for row in rows:
-            yield Bucket(*row)
+        return [Bucket(*row) for row in rows]
+
+    def _rows(self, query: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+        """All rows of a query.
+
+        Raises:
+            StorageError: the log is damaged or gone.
+        """
+        try:
+            return self._db.execute(query, arguments).fetchall()
+        except sqlite3.Error as error:
+            raise StorageError(
+                f"The run's event log cannot be read: {error}.",
+                hint="Nothing was changed. The run's checkpoints do not depend on it: copy the folder, then resume or "
+                "export from the newest one.",
+            ) from error
 
     def close(self) -> None:
         self._db.close()

@@ -25,7 +25,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from opd.config import RunConfig, parse_config
-from opd.errors import BusyError, NotFoundError, StorageError
+from opd.errors import BusyError, ConfigError, NotFoundError, StorageError
 from opd.events import Outcome, RunFailure, RunSummary, fold
 from opd.store.events_db import EventReader, EventWriter
 from opd.store.files import read_json, write_durably, write_json
@@ -65,8 +65,18 @@ class RunFolder:
         return self.path / "student"
 
     def config(self) -> RunConfig:
-        """The configuration the run was started with."""
-        return parse_config(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+        """The configuration the run was started with.
+
+        Raises:
+            ConfigError: somebody has changed the file into something that is none.
+        """
+        try:
+            return parse_config(yaml.safe_load((self.path / "config.yaml").read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(
+                f"The configuration of run {self.run_id} cannot be read ({type(error).__name__}).",
+                hint="config.yaml in the run's folder was changed or damaged; restore it from a copy.",
+            ) from None
 
     def created_time(self) -> float:
         return (self.path / "config.yaml").stat().st_mtime

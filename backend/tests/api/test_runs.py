@@ -89,6 +89,22 @@ def test_delete_leaves_nothing(client: Client, tmp_path: Path) -> None:
     assert client.start("steps=2", "request-1").status_code == 404, "the request's run is gone, and stays gone"
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("config.yaml", b"[1"), ("config.yaml", b"\xff"), ("events.db", b"no" * 999)]
+)
+def test_one_damaged_run_does_not_hide_the_others(client: Client, tmp_path: Path, name: str, content: bytes) -> None:
+    store = RunStore(tmp_path)
+    good, bad = store.create(config()), store.create(config())
+    (bad.path / name).write_bytes(content)
+    items = {item["run_id"]: item for item in client.get("/api/runs").json()["items"]}
+    assert items[good.run_id]["failure"] is None
+    assert items[bad.run_id]["failure"]["message"]
+    answer = client.get("/api/opd/status", params={"run_id": bad.run_id})
+    assert answer.status_code in {400, 500}
+    assert answer.json()["error"]["code"] in {"config_invalid", "storage_failed"}
+    assert client.send_json("DELETE", f"/api/runs/{bad.run_id}").status_code == 200
+
+
 def contents(folder: Path) -> dict[str, str]:
     """Digest of every file; SQLite's shared-memory index, which any reader may rewrite, is left out."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("-shm")]

@@ -38,7 +38,9 @@ def run(tmp_path: Path) -> RunFolder:
 async def follow(client: Client, run_id: str, after: int = 0, **headers: str) -> AsyncIterator[ClientConnection]:
     url = f"{client.server.url.replace('http', 'ws')}api/opd/ws?run_id={run_id}&after={after}"
     given = headers or {"authorization": f"Bearer {client.server.token}"}
-    async with connect(url, additional_headers=given, proxy=None, max_size=None, compression=None) as socket:
+    async with connect(
+        url, additional_headers=given, proxy=None, max_size=None, compression=None, open_timeout=None
+    ) as socket:
         yield socket
 
 
