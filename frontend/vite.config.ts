@@ -7,6 +7,7 @@ export default defineConfig({
   build: {
     outDir: "../backend/opd/ui",
     emptyOutDir: true,
+    manifest: true,
     target: "es2022",
     // Nothing is inlined: the server's content security policy allows files of its own origin only.
     assetsInlineLimit: 0,

@@ -46,6 +46,11 @@ export function percent(share: Maybe, digits = 1): string {
   return isNumber(share) ? `${(share * 100).toFixed(digits)} %` : DASH;
 }
 
+/** Numbers stay on the line of their unit: 78.3 % is never broken in two. */
+export function tied(text: string): string {
+  return text.replaceAll(/(\d) (%|kB|MB|GB|s\b|min\b|h\b|points?\b)/g, "$1\u00a0$2");
+}
+
 /** A change with its sign, never a hyphen for a minus. */
 export function signed(text: string, number: number): string {
   if (number > 0) return `+${text}`;

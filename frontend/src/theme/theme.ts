@@ -3,9 +3,6 @@ import {
   type CSSVariablesResolver,
   createTheme,
   type MantineColorsTuple,
-  Modal,
-  Popover,
-  Tooltip,
 } from "@mantine/core";
 
 const petrol: MantineColorsTuple = [
@@ -92,11 +89,12 @@ export const theme = createTheme({
   cursorType: "pointer",
   respectReducedMotion: true,
   components: {
-    Tooltip: Tooltip.extend({
+    // Plain objects: naming the components here would load them for the first paint.
+    Tooltip: {
       defaultProps: { openDelay: 350, multiline: true, maw: 280, events: { hover: true, focus: true, touch: true } },
-    }),
-    Popover: Popover.extend({ defaultProps: { shadow: "md", radius: "md" } }),
-    Modal: Modal.extend({ defaultProps: { centered: true, radius: "lg", overlayProps: { backgroundOpacity: 0.45 } } }),
+    },
+    Popover: { defaultProps: { shadow: "md", radius: "md" } },
+    Modal: { defaultProps: { centered: true, radius: "lg", overlayProps: { backgroundOpacity: 0.45 } } },
   },
 });
 

@@ -18,8 +18,6 @@ export interface SeriesChartProps extends ChartView {
   unit: string;
   height: number;
   syncKey: string;
-  /** Changes when colours do: "light" or "dark". */
-  scheme: string;
   expanded: boolean;
   onRange: (range: [number, number] | null) => void;
   onExpand?: () => void;
@@ -40,10 +38,7 @@ export function SeriesChart(props: SeriesChartProps) {
     onRangeNow.current = onRange;
   }, [onRange]);
 
-  const view: ChartView = { lines, smoothing, log, xAxis, range, format };
-  const viewNow = useRef(view);
-  viewNow.current = view;
-
+  const viewNow = useRef<ChartView>({ lines, smoothing, log, xAxis, range, scheme, format });
   useEffect(() => {
     if (!host.current) return;
     const made = new SeriesPlot(
@@ -60,12 +55,9 @@ export function SeriesChart(props: SeriesChartProps) {
   }, [syncKey]);
 
   useEffect(() => {
-    plot.current?.update({ lines, smoothing, log, xAxis, range, format });
-  }, [lines, smoothing, log, xAxis, range, format]);
-
-  useEffect(() => {
-    plot.current?.rebuild();
-  }, [scheme]);
+    viewNow.current = { lines, smoothing, log, xAxis, range, scheme, format };
+    plot.current?.update(viewNow.current);
+  }, [lines, smoothing, log, xAxis, range, scheme, format]);
 
   function onKeyDown(event: KeyboardEvent) {
     const far = event.shiftKey ? 10 : 1;

@@ -28,6 +28,8 @@ export interface ChartView {
   xAxis: XAxis;
   /** Steps (or minutes) shown; null is everything. */
   range: [number, number] | null;
+  /** "light" or "dark": colours are read anew when it changes. */
+  scheme: string;
   format: (value: number | null | undefined) => string;
 }
 
@@ -70,8 +72,7 @@ export class SeriesPlot {
     else this.plot?.setData(this.columns(), true);
   }
 
-  /** Draws anew with the colours of the current theme. */
-  rebuild(): void {
+  private rebuild(): void {
     this.plot?.destroy();
     this.shape = shapeOf(this.view);
     this.plot = new uPlot(this.options(), this.columns(), this.element);
@@ -226,7 +227,7 @@ const STEP_INCREMENTS = [1, 2, 5].flatMap((lead) => [0, 1, 2, 3, 4, 5, 6].map((p
 
 function shapeOf(view: ChartView): string {
   const lines = view.lines.map((line) => `${line.id} ${line.color} ${line.dash?.join() ?? ""}`);
-  return JSON.stringify([lines, view.log, view.xAxis, view.range, view.smoothing > 0]);
+  return JSON.stringify([lines, view.log, view.xAxis, view.range, view.scheme, view.smoothing > 0]);
 }
 
 function visible(plot: uPlot): [number, number] {

@@ -93,8 +93,11 @@ describe("points 1..N exactly once", () => {
   });
 
   it("after a resume that repeats steps", () => {
-    const events = [step(1), step(2), step(3), resumed(1), step(2, { loss: 20 }), step(3, { loss: 30 }), step(4)];
-    const { series, summary } = view(received(opened(), numbered(events)));
+    const both = (loss: number) => ({ loss, "completion_tokens/mean": loss });
+    const first = [step(1, both(1)), step(2, both(2)), step(3, both(3)), resumed(1)];
+    const again = [step(2, both(20)), step(3, both(30)), step(4, both(40))];
+    const { series, summary } = view(received(opened(), numbered([...first, ...again])));
+    expect(series["completion_tokens/mean"]).toEqual(series.loss);
     expect(series.loss?.last).toEqual([1, 2, 3, 4]);
     expect(series.loss?.mean.slice(1, 3)).toEqual([20, 30]);
     expect(summary.step).toBe(4);

@@ -164,6 +164,9 @@ export const opdSlice = createSlice({
   },
 });
 
+/** Metrics of stages that do not repeat steps after a resume; a plain slash does not tell: completion_tokens/mean. */
+const OTHER_STAGES = /^(warm_start|baseline)\//;
+
 /** The metric's name in charts and in the server's metrics table. */
 export function metricName(stage: string, name: string): string {
   return stage === "distillation" ? name : `${stage}/${name}`;
@@ -279,7 +282,7 @@ function addPoint(
 
 function supersede(view: RunView, step: number): void {
   for (const [name, series] of Object.entries(view.series)) {
-    if (!name.includes("/") && !truncateAfter(series, step)) view.outOfStep = true;
+    if (!OTHER_STAGES.test(name) && !truncateAfter(series, step)) view.outOfStep = true;
   }
   view.samples = view.samples.filter((sample) => sample.author !== "student" || sample.step <= step);
 }

@@ -1,0 +1,37 @@
+/** The scenario table: what known cloud teachers would cost at typical amounts, as the server reckons it. */
+import { useEstimateCostQuery } from "../../api";
+import { count, shortCount } from "../../lib/format";
+import { strings } from "../../strings";
+import classes from "./run.module.css";
+
+export function Scenarios() {
+  const { data } = useEstimateCostQuery({ estimateRequest: { scenarios: true } });
+  if (!data || data.scenarios.length === 0) return null;
+  return (
+    <div>
+      <table className={`${classes.scenarios} num`}>
+        <thead>
+          <tr>
+            <th scope="col">{strings.before.scenarioModel}</th>
+            <th scope="col">{strings.before.scenarioAmount}</th>
+            <th scope="col">{strings.before.scenarioTokens}</th>
+            <th scope="col">{strings.before.scenarioCost}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {data.scenarios.map((row) => (
+            <tr key={`${row.model} ${row.num_prompts} ${row.num_steps}`}>
+              <td>{row.model}</td>
+              <td>
+                {count(row.num_prompts)} × {count(row.num_steps)}
+              </td>
+              <td>{shortCount(row.num_tokens)}</td>
+              <td>${row.usd.toFixed(2)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      <p className={classes.fine}>{data.scenario_note}</p>
+    </div>
+  );
+}

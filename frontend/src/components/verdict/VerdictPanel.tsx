@@ -1,0 +1,282 @@
+/** The right column when a run has ended: did it help, how sure is that, and what now. */
+import { Anchor, Button } from "@mantine/core";
+import { useNavigate } from "react-router";
+
+import { useGetRunQuery, useResumeRunMutation } from "../../api";
+import { problemOf } from "../../api/errors";
+import type { EvaluationFinished, RunDetail, RunFailure, VerdictReached } from "../../api/types";
+import { count, duration, signed, tied, usd } from "../../lib/format";
+import type { RunView } from "../../store/slices/opdSlice";
+import { strings } from "../../strings";
+import { diagnosticsText } from "../diagnostics";
+import { RESUMABLE, secondsElapsed } from "../run/derive";
+import { isShare, metricText } from "../run/eventWords";
+import { Alarm } from "../run/NowPanel";
+import runClasses from "../run/run.module.css";
+import { useNow } from "../run/useNow";
+import { keepAsDraft } from "../setup/draftStorage";
+import { CopyButton } from "../ui/CopyButton";
+import { IconPlus, IconResume } from "../ui/icons";
+import { FailureNotice, Notice } from "../ui/Notice";
+import { Fact, Facts, Section } from "../ui/Section";
+import { IntervalBars, type IntervalRow } from "./IntervalBars";
+import classes from "./verdict.module.css";
+
+const SUBJECTS = ["before", "sft", "after", "teacher"] as const;
+const MAIN_METRICS = ["exact_match", "reverse_kl"];
+const COLORS = { before: "var(--before)", sft: "var(--sft)", after: "var(--after)", teacher: "var(--teacher)" };
+
+export function VerdictPanel({ view }: { view: RunView }) {
+  const { currentData: run } = useGetRunQuery({ runId: view.runId });
+  const { summary } = view;
+  const ended = view.state === "done" ? null : <Ending view={view} run={run} />;
+  return (
+    <div className={runClasses.side}>
+      <div className={runClasses.sideScroll}>
+        {ended}
+        {(summary.verdict || view.state === "done") && (
+          <Section title={strings.verdict.title}>
+            {summary.verdict ? <Headline verdict={summary.verdict} /> : <p className="dim">{strings.verdict.noVerdict}</p>}
+          </Section>
+        )}
+        <Measures evaluations={summary.evaluations} />
+        {summary.verdict && <Lines verdict={summary.verdict} />}
+        <Notes view={view} />
+        {run && <Results run={run} view={view} />}
+      </div>
+      <div className={runClasses.startBar}>
+        <Next view={view} run={run} />
+      </div>
+    </div>
+  );
+}
+
+function Headline({ verdict }: { verdict: VerdictReached }) {
+  return (
+    <div className={classes.headline} data-conclusion={verdict.conclusion}>
+      <span className={classes.conclusion}>{strings.verdict.conclusion[verdict.conclusion]}</span>
+      <p data-testid="headline">{tied(verdict.headline)}</p>
+    </div>
+  );
+}
+
+/** Why a run ended without being done, and what is left of it. */
+function Ending({ view, run }: { view: RunView; run: RunDetail | undefined }) {
+  const failure: RunFailure | null = run?.status.failure ?? view.summary.finished?.error ?? null;
+  const diagnostics = () => diagnosticsText({ failure, view });
+  if (view.state === "failed" && failure) {
+    return (
+      <Section title={strings.verdict.failedTitle}>
+        <FailureNotice failure={failure} diagnostics={diagnostics} />
+      </Section>
+    );
+  }
+  if (view.state === "interrupted" || view.state === "failed") {
+    return (
+      <Section title={strings.verdict.interruptedTitle}>
+        <Notice
+          tone="warn"
+          title={failure?.message ?? strings.verdict.interruptedText}
+          actions={<CopyButton text={diagnostics}>{strings.error.copy}</CopyButton>}
+        >
+          {failure?.hint && <p>{failure.hint}</p>}
+        </Notice>
+      </Section>
+    );
+  }
+  const saved = view.summary.checkpoint_step !== null;
+  return (
+    <Section title={view.state === "paused" ? strings.verdict.pausedTitle : strings.verdict.stoppedTitle}>
+      <Notice
+        tone="info"
+        title={view.summary.finished?.reason || (saved ? strings.verdict.stoppedText : strings.verdict.discardedText)(view.summary.step)}
+      />
+    </Section>
+  );
+}
+
+function Measures({ evaluations }: { evaluations: Record<string, EvaluationFinished> }) {
+  const found = SUBJECTS.flatMap((subject) => evaluations[subject] ?? []);
+  const metrics = MAIN_METRICS.filter((metric) => found.some((evaluation) => evaluation.metrics[metric]));
+  if (metrics.length === 0) return null;
+  return (
+    <div className={classes.measures}>
+      {metrics.map((metric) => {
+        const rows = found.flatMap((evaluation): IntervalRow[] => {
+          const interval = evaluation.metrics[metric];
+          const { subject } = evaluation;
+          if (!interval || (metric === "reverse_kl" && subject === "teacher")) return [];
+          return [
+            {
+              id: subject,
+              label: strings.verdict.subject[subject],
+              help: strings.verdict.subjectHelp[subject],
+              color: COLORS[subject],
+              isMain: subject === "after",
+              ...interval,
+            },
+          ];
+        });
+        const high = Math.max(...rows.map((row) => row.high));
+        return (
+          <IntervalBars
+            key={metric}
+            title={strings.metric[metric]?.name ?? metric}
+            help={strings.metric[metric]?.help ?? metric}
+            rows={rows}
+            domain={isShare(metric) ? [0, 1] : [0, high * 1.04]}
+            format={(value) => metricText(metric, value)}
+          />
+        );
+      })}
+      <p className={runClasses.fine}>{strings.verdict.intervalLegend}</p>
+    </div>
+  );
+}
+
+function Lines({ verdict }: { verdict: VerdictReached }) {
+  if (verdict.lines.length === 0) return null;
+  return (
+    <div className={classes.lines}>
+      {verdict.lines.map((line) => {
+        const { mean, low, high } = line.difference;
+        const text = (value: number) => differenceText(line.metric, value);
+        return (
+          <div key={`${line.metric} ${line.baseline}`} className={classes.line} data-conclusion={line.conclusion}>
+            <span>
+              {strings.metric[line.metric]?.name ?? line.metric}{" "}
+              <span className="faint">{strings.verdict.versus[line.baseline]}</span>
+            </span>
+            <strong className="num" title={strings.verdict.difference(text(low), text(high))}>
+              {text(mean)}
+            </strong>
+            <span className={classes.lineWord}>{strings.verdict.conclusion[line.conclusion]}</span>
+          </div>
+        );
+      })}
+    </div>
+  );
+}
+
+/** A difference of shares is in points, not in percent. */
+function differenceText(metric: string, number: number): string {
+  const plain = isShare(metric) ? strings.verdict.points((number * 100).toFixed(1)) : metricText(metric, number);
+  return signed(plain, number);
+}
+
+function Notes({ view }: { view: RunView }) {
+  const { verdict, evaluations, exactness, num_resumes: numResumes, alarms } = view.summary;
+  const advice = verdict ? strings.verdict.recommended[verdict.recommended] : "";
+  const notes = [
+    ...(verdict?.notes ?? []),
+    ...(evaluations.sft ? [strings.verdict.baselineNote] : []),
+    ...(advice ? [advice] : []),
+    ...(numResumes > 0 && exactness ? [strings.verdict[exactness]] : []),
+  ];
+  if (notes.length === 0 && alarms.length === 0) return null;
+  return (
+    <Section title={strings.verdict.notes}>
+      <ul className={classes.notes}>
+        {notes.map((note) => (
+          <li key={note}>{note}</li>
+        ))}
+      </ul>
+      <div className={runClasses.alarms}>
+        {alarms.slice(-3).map((alarm) => (
+          <Alarm key={`${alarm.code} ${alarm.step}`} alarm={alarm} />
+        ))}
+      </div>
+    </Section>
+  );
+}
+
+const REPORTS = [
+  ["html", strings.verdict.asHtml],
+  ["md", strings.verdict.asMarkdown],
+  ["json", strings.verdict.asJson],
+] as const;
+
+function Results({ run, view }: { run: RunDetail; view: RunView }) {
+  const has = (name: string) => run.files.some((file) => file.name === name || file.name.startsWith(`${name}/`));
+  const reports = REPORTS.filter(([format]) => has(`report.${format}`));
+  const { summary } = view;
+  const now = useNow(false);
+  return (
+    <Section title={strings.verdict.facts}>
+      <Facts>
+        <Fact name={strings.setup.steps}>
+          {count(summary.step)} / {count(summary.max_steps || run.config.max_steps)}
+        </Fact>
+        <Fact name={strings.runs.took}>{duration(secondsElapsed(view, now))}</Fact>
+        {summary.money && <Fact name={strings.now.spent}>{usd(summary.money.spent_nano_usd / 1e9)}</Fact>}
+        {reports.length > 0 && (
+          <Fact name={strings.verdict.report}>
+            <span className={classes.links}>
+              {reports.map(([format, label]) => (
+                <Anchor
+                  key={format}
+                  size="sm"
+                  href={`/api/runs/${run.status.run_id}/report?format=${format}`}
+                  target="_blank"
+                  rel="noreferrer"
+                >
+                  {label}
+                </Anchor>
+              ))}
+            </span>
+          </Fact>
+        )}
+        {has("student") && (
+          <Fact name={strings.verdict.student}>
+            <CopyButton size="compact-xs" text={`${run.path}/student`}>
+              {strings.verdict.copyPath}
+            </CopyButton>
+          </Fact>
+        )}
+      </Facts>
+    </Section>
+  );
+}
+
+function Next({ view, run }: { view: RunView; run: RunDetail | undefined }) {
+  const navigate = useNavigate();
+  const [resume, { isLoading, error }] = useResumeRunMutation();
+  const problem = problemOf(error);
+  const canResume = view.state !== null && RESUMABLE.includes(view.state);
+  const checkpoint = view.summary.checkpoint_step;
+  return (
+    <>
+      {problem && <FailureNotice failure={problem} diagnostics={() => diagnosticsText({ failure: problem, view })} />}
+      {canResume && (
+        <>
+          <p className={runClasses.startHint}>
+            {checkpoint === null ? strings.verdict.resumeFromStart : strings.verdict.resumeHint(checkpoint)}
+          </p>
+          <Button
+            fullWidth
+            size="md"
+            leftSection={<IconResume size={16} />}
+            loading={isLoading}
+            onClick={() => void resume({ runId: view.runId, resumeRequest: {} })}
+          >
+            {strings.verdict.resume}
+          </Button>
+        </>
+      )}
+      <Button
+        fullWidth
+        size={canResume ? "sm" : "md"}
+        variant="default"
+        leftSection={<IconPlus size={16} />}
+        disabled={!run}
+        onClick={() => {
+          if (!run) return;
+          keepAsDraft(run.config);
+          void navigate("/opd");
+        }}
+      >
+        {strings.verdict.again}
+      </Button>
+    </>
+  );
+}

@@ -1,0 +1,35 @@
+/** The OPD page: set up a run, watch it, read its verdict. The run's id in the address says which of these. */
+import { lazy, useState } from "react";
+import { useParams } from "react-router";
+
+import { Pending } from "../components/Pending";
+import { BeforeStart } from "../components/run/BeforeStart";
+import { IdlePanel } from "../components/run/IdlePanel";
+import { SetupPanel } from "../components/setup/SetupPanel";
+import { useDraft } from "../components/setup/useDraft";
+import { strings } from "../strings";
+import { Columns } from "./Columns";
+
+const WatchedRun = lazy(async () => ({ default: (await import("./WatchedRun")).WatchedRun }));
+
+export function OPDPage() {
+  const { runId } = useParams();
+  return runId ? <WatchedRun key={runId} runId={runId} /> : <NewRun />;
+}
+
+function NewRun() {
+  const { draft, error, retry } = useDraft();
+  const [tab, setTab] = useState("run");
+  if (!draft) return <Pending error={error} onRetry={retry} />;
+  return (
+    <Columns
+      tab={tab}
+      onTab={setTab}
+      columns={[
+        { id: "setup", label: strings.setup.title, content: <SetupPanel draft={draft} /> },
+        { id: "run", label: strings.run.title, content: <IdlePanel draft={draft} onExample={() => setTab("side")} /> },
+        { id: "side", label: strings.before.title, content: <BeforeStart draft={draft} /> },
+      ]}
+    />
+  );
+}

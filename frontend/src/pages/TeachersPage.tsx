@@ -1,0 +1,155 @@
+/** Models on this machine, and what cloud teachers cost. */
+import { Button, TextInput } from "@mantine/core";
+import { useState } from "react";
+
+import { useListTeachersQuery } from "../api";
+import { Pending } from "../components/Pending";
+import { Scenarios } from "../components/run/Scenarios";
+import { EmptyState } from "../components/ui/EmptyState";
+import { IconSearch, IconTeacher } from "../components/ui/icons";
+import { bytes, DASH, shortCount } from "../lib/format";
+import { strings } from "../strings";
+import classes from "./page.module.css";
+
+const FIRST_ROWS = 40;
+
+export function TeachersPage() {
+  const { data, error, refetch } = useListTeachersQuery();
+  const [filter, setFilter] = useState("");
+  const [showAll, setShowAll] = useState(false);
+  if (!data) return <Pending error={error} onRetry={refetch} />;
+  const wanted = filter.trim().toLowerCase();
+  const matching = data.catalogue.filter((model) => `${model.provider} ${model.name} ${model.id}`.toLowerCase().includes(wanted));
+  const shown = showAll ? matching : matching.slice(0, FIRST_ROWS);
+  const date = data.catalogue[0]?.price_date ?? "";
+  return (
+    <div className={classes.page}>
+      <div className={classes.head}>
+        <h1>{strings.teachers.title}</h1>
+      </div>
+      <h2 className={classes.heading} style={{ marginTop: 0 }}>
+        {strings.teachers.local}
+      </h2>
+      {data.local_models.length === 0 ? (
+        <div className={classes.card}>
+          <EmptyState title={strings.teachers.localNone} hint={strings.teachers.localNoneHint} icon={<IconTeacher size={24} />} />
+        </div>
+      ) : (
+        <>
+          <p className="dim" style={{ marginBottom: 8 }}>
+            {strings.teachers.localHint}
+          </p>
+          <div className={`${classes.card} ${classes.scrollX}`}>
+            <table className={`${classes.table} num`}>
+              <thead>
+                <tr>
+                  <th scope="col">{strings.teachers.model}</th>
+                  <th scope="col">{strings.teachers.origin}</th>
+                  <th scope="col" className={classes.right}>
+                    {strings.teachers.parameters}
+                  </th>
+                  <th scope="col" className={classes.right}>
+                    {strings.teachers.size}
+                  </th>
+                  <th scope="col" className={classes.right}>
+                    {strings.teachers.contextLength}
+                  </th>
+                  <th scope="col">{strings.teachers.template}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {data.local_models.map((model) => (
+                  <tr key={model.id}>
+                    <td title={model.path}>{model.label}</td>
+                    <td>{strings.setup.origin[model.origin]}</td>
+                    <td className={classes.right}>{shortCount(model.num_parameters)}</td>
+                    <td className={classes.right}>{bytes(model.num_bytes)}</td>
+                    <td className={classes.right}>{shortCount(model.context_length)}</td>
+                    <td>{model.has_chat_template ? strings.teachers.yes : strings.teachers.no}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </>
+      )}
+      <h2 className={classes.heading}>{strings.teachers.scenarios}</h2>
+      <div className={`${classes.card} ${classes.padded}`} style={{ maxWidth: 620 }}>
+        <Scenarios />
+      </div>
+      {data.catalogue.length > 0 && (
+        <>
+          <div className={classes.head} style={{ margin: "28px 0 4px" }}>
+            <h2 style={{ fontSize: "0.9375rem", fontWeight: 620 }}>{strings.teachers.cloud}</h2>
+            <div className={classes.aside}>
+              <TextInput
+                size="sm"
+                w={220}
+                leftSection={<IconSearch size={14} />}
+                placeholder={strings.teachers.filter}
+                aria-label={strings.teachers.filter}
+                value={filter}
+                onChange={(event) => setFilter(event.currentTarget.value)}
+              />
+            </div>
+          </div>
+          <p className="dim" style={{ marginBottom: 8 }}>
+            {strings.teachers.cloudHint(date)}
+          </p>
+          <div className={`${classes.card} ${classes.scrollX}`}>
+            <table className={`${classes.table} num`}>
+              <thead>
+                <tr>
+                  <th scope="col">{strings.teachers.model}</th>
+                  <th scope="col">{strings.teachers.provider}</th>
+                  <th scope="col" className={classes.right}>
+                    {strings.teachers.input}
+                  </th>
+                  <th scope="col" className={classes.right}>
+                    {strings.teachers.cached}
+                  </th>
+                  <th scope="col" className={classes.right}>
+                    {strings.teachers.output}
+                  </th>
+                  <th scope="col" className={classes.right}>
+                    {strings.teachers.contextLength}
+                  </th>
+                  <th scope="col">{strings.teachers.retires}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {shown.map((model) => (
+                  <tr key={model.id}>
+                    <td>
+                      {model.name}
+                      <span className={`${classes.sub} mono`}>{model.id}</span>
+                    </td>
+                    <td>{model.provider}</td>
+                    <td className={classes.right}>{perMillion(model.input_usd_per_million)}</td>
+                    <td className={classes.right}>{perMillion(model.cached_input_usd_per_million)}</td>
+                    <td className={classes.right}>{perMillion(model.output_usd_per_million)}</td>
+                    <td className={classes.right}>{shortCount(model.context_tokens)}</td>
+                    <td>{model.retires ?? DASH}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+          <p className="faint num" style={{ marginTop: 8 }}>
+            {strings.teachers.shown(shown.length, matching.length)}{" "}
+            {shown.length < matching.length && (
+              <Button size="compact-xs" variant="subtle" onClick={() => setShowAll(true)}>
+                {strings.teachers.showAll}
+              </Button>
+            )}
+          </p>
+        </>
+      )}
+    </div>
+  );
+}
+
+/** Prices need all their digits: $0.075 is not $0.08. */
+function perMillion(usd: number | null): string {
+  return usd === null ? DASH : `$${usd.toFixed(Math.round(usd * 100) === usd * 100 ? 2 : 3)}`;
+}
