@@ -206,21 +206,27 @@ def _interval(parts: Sequence[PerPrompt], *, scale: float, seed: int, resamples:
 
 
 def _resample(parts: Sequence[PerPrompt], *, seed: int, resamples: int) -> tuple[Floats, Floats]:
-    """The statistic and its standard error in each resample of whole prompts."""
+    """The statistic in each resample of whole prompts, and the first part's standard error there.
+
+    A resample is how often each prompt was drawn, so that all sums are matrix products.
+    """
     num = len(parts[0])
     rng = np.random.default_rng(seed)
     at_once = max(1, _ELEMENTS_AT_ONCE // num)
     means, errors = [], []
     for start in range(0, resamples, at_once):
-        rows = rng.integers(0, num, size=(min(at_once, resamples - start), num))
-        mean, influence = np.zeros(len(rows)), np.zeros(rows.shape)
-        for sign, part in zip((1.0, -1.0), parts, strict=False):
-            totals, sizes = part.totals[rows], part.sizes[rows]
-            ratio = totals.sum(axis=1) / sizes.sum(axis=1)
-            mean += sign * ratio
-            influence += sign * (totals - ratio[:, None] * sizes) / sizes.mean(axis=1)[:, None]
-        means.append(mean)
-        errors.append(influence.std(axis=1, ddof=1) / math.sqrt(num))
+        many = min(at_once, resamples - start)
+        drawn = rng.integers(0, num, size=(many, num)) + num * np.arange(many)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=many * num).reshape(many, num).astype(np.float64)
+        sums = [(counts @ part.totals, counts @ part.sizes) for part in parts]
+        ratios = [totals / sizes for totals, sizes in sums]
+        means.append(ratios[0] if len(ratios) == 1 else ratios[0] - ratios[1])
+        # Sum over drawn prompts of (total - ratio * size)^2, multiplied out; its mean pull is 0 by construction.
+        first, ratio = parts[0], ratios[0]
+        squares = counts @ first.totals**2 - 2 * ratio * (counts @ (first.totals * first.sizes))
+        squares += ratio**2 * (counts @ first.sizes**2)
+        mean_size = sums[0][1] / num
+        errors.append(np.sqrt(np.maximum(squares, 0.0) / (num - 1) / num) / mean_size)
     return np.concatenate(means), np.concatenate(errors)
 
 
