@@ -70,7 +70,10 @@ async def _on_opd_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     """Field paths and reasons, never what was sent: it may hold a key."""
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class
-    fields = describe_problems(error.errors(), skip=1, whole="(whole request)")
+    return _refuse(describe_problems(error.errors(), skip=1, whole="(whole request)"))
+
+
+def _refuse(fields: list[dict[str, str]]) -> JSONResponse:
     count = f"{len(fields)} field{'s' if len(fields) != 1 else ''}"
     body = {
         "code": "request_invalid",
@@ -83,6 +86,8 @@ async def _on_invalid_request(request: Request, error: Exception) -> JSONRespons
 
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
+    if error.status_code == 400:  # the framework's word for a body that it could not decode
+        return _refuse([{"path": "(whole request)", "message": "the body is not JSON", "type": "json_invalid"}])
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
     words = {404: "There is nothing at this address.", 405: "This address does not take that method."}
     message = words.get(error.status_code, "The request cannot be answered.")

@@ -34,6 +34,8 @@ class StartRequest(ApiModel):
     """The bundled distillation, ready to run offline."""
     acknowledge: list[str] = Field(default=[], max_length=32)
     """Codes of notices that the person has read and accepted, such as a provider's terms of use."""
+    queue: bool = False
+    """Where the device is busy: wait for it (the run is then queued) instead of refusing with 409."""
 
     @model_validator(mode="after")
     def _config_or_demo(self) -> StartRequest:
@@ -96,7 +98,9 @@ class EventPage(ApiModel):
 def start_run(request: StartRequest, studio: StudioDep) -> StartAnswer:
     """Start a run in its own process. Repeating a request id is safe; a busy device answers 409 with its run's id."""
     config = request.config or studio.demo_config()
-    run = studio.jobs.start(config, request_id=request.request_id, acknowledged=request.acknowledge)
+    run = studio.jobs.start(
+        config, request_id=request.request_id, acknowledged=request.acknowledge, queue=request.queue
+    )
     return StartAnswer(run_id=run.run_id, state=run.state())
 
 
