@@ -374,6 +374,7 @@ def small_project(tmp_path: Path) -> Path:
     package = project / "backend" / "opd"
     package.mkdir(parents=True)
     shutil.copy(ROOT / "backend" / "opd" / "__init__.py", package)
+    shutil.copytree(ROOT / "examples", project / "examples")
     for name in ("pyproject.toml", "hatch_build.py", "LICENSE", ".gitignore", "README.md"):
         if (ROOT / name).is_file():
             shutil.copy(ROOT / name, project)
@@ -385,7 +386,7 @@ def build_wheel(project: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
 
 
-def test_the_wheel_carries_the_pages_and_the_command(small_project: Path) -> None:
+def test_the_wheel_carries_the_pages_the_examples_and_the_command(small_project: Path) -> None:
     ui = small_project / "backend" / "opd" / "ui"
     (ui / "assets").mkdir(parents=True)
     (ui / "index.html").write_text("<!doctype html>")
@@ -398,6 +399,7 @@ def test_the_wheel_carries_the_pages_and_the_command(small_project: Path) -> Non
         entry_points = next(name for name in names if name.endswith("entry_points.txt"))
         assert "opd = opd.cli:main" in packed.read(entry_points).decode()
     assert {"opd/__init__.py", "opd/ui/index.html", "opd/ui/assets/app.js"} <= names
+    assert "opd/examples/data/on_policy_prompts_test.jsonl" in names
 
 
 def test_a_wheel_without_pages_is_refused(small_project: Path) -> None:
