@@ -83,7 +83,7 @@ export const strings = {
     },
     baseline: {
       name: "SFT baseline", short: "SFT baseline",
-      doing: "A copy of the student learns by plain imitation of the teacher's answers, with the same number of steps. It is only there to be beaten: your model is not touched.",
+      doing: "A copy of the student imitates the teacher's answers for the same number of steps. It is there to be beaten; your model is not touched.",
     },
     distilling: {
       name: "Distilling", short: "Distilling",
@@ -180,7 +180,7 @@ export const strings = {
     beta: "Divergence (β)",
     betaLow: "forward KL",
     betaHigh: "reverse KL",
-    tokens: "Longest completion",
+    tokens: "Completion limit",
     baseline: "Compare with an SFT baseline",
     advanced: "Advanced",
     edited: (number: number) => (number === 0 ? "all as they come" : plural(number, "setting edited", "settings edited")),
@@ -214,6 +214,7 @@ export const strings = {
     ok: (number: number) => `${number} ok`,
     warn: (number: number) => plural(number, "warning"),
     fail: (number: number) => `${number} to fix`,
+    passed: (number: number) => `What passed: ${plural(number, "check")}`,
     checking: "Looking at models, data and this machine",
     memory: "Memory",
     memoryOf: (need: string, available: string) => `${need} of ${available} free`,
@@ -260,7 +261,8 @@ export const strings = {
   run: {
     title: "Run",
     step: (step: number, of: number) => `Step ${count(step)} of ${count(of)}`,
-    left: (time: string) => `${time} left in this phase`,
+    left: "Left",
+    leftHelp: "Left in this phase, at its pace so far",
     elapsed: "Elapsed",
     samples: "Answers to held-out prompts",
     samplesHint: "The same prompts, answered again as the run goes on.",

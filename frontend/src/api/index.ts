@@ -38,7 +38,7 @@ export const {
   useGetMetricsQuery,
   useGetRunQuery,
   useGetSystemQuery,
-  useLazyGetLogQuery,
+  useLazyListTeachersQuery,
   useListDatasetsQuery,
   useListKeysQuery,
   useListRunsQuery,

@@ -682,23 +682,28 @@ export type MemoryPart = {
   num_bytes: number;
 };
 export type MemoryEstimate = {
+  /** What the device has free now. */
   available_bytes: number;
   fits: boolean;
   /** Completions in memory at once that this is reckoned with. */
   micro_batch_size: number;
+  /** Largest first. */
   parts: MemoryPart[];
   total_bytes: number;
 };
 export type ScenarioRow = {
   model: string;
+  num_calls: number;
   num_prompts: number;
   num_steps: number;
   num_tokens: number;
-  /** Unrounded. */
+  /** Exact amount. */
   usd: number;
+  /** The same to the cent, as a person would read it. */
+  usd_shown: string;
 };
 export type TimeEstimate = {
-  /** measured: from earlier runs of these models here. rough: from the size of the models. */
+  /** measured: from an earlier run of this configuration here. rough: from the size of the models. */
   basis: "measured" | "rough";
   high_s: number;
   likely_s: number;
@@ -707,15 +712,18 @@ export type TimeEstimate = {
 export type Estimate = {
   /** Each in a sentence. */
   assumptions: string[];
-  high_usd: number;
+  high_usd: number | null;
   /** Tokens sent to a paid teacher in the likely case. */
   input_tokens: number;
-  likely_usd: number;
-  low_usd: number;
+  likely_usd: number | null;
+  /** Dollars for the teacher; null where only the scenario table was asked for. */
+  low_usd: number | null;
   memory: MemoryEstimate | null;
   num_requests: number;
   output_tokens: number;
+  /** ISO date of the price data; null where nothing is paid. */
   price_date: string | null;
+  /** What the scenario table assumes, and why a real estimate differs. */
   scenario_note: string;
   scenarios: ScenarioRow[];
   teacher_is_paid: boolean;
@@ -1367,6 +1375,8 @@ export type PaidModel = {
   provider: string;
   /** ISO date on which the provider turns it off, where announced. */
   retires: string | null;
+  /** Long requests cost more a token than these prices. */
+  tiered: boolean;
 };
 export type LocalModel = {
   context_length: number;

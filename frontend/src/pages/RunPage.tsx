@@ -4,7 +4,6 @@ import { Link, useParams } from "react-router";
 
 import { useGetLogQuery, useGetRunQuery } from "../api";
 import { Pending } from "../components/Pending";
-import { isActive } from "../components/run/derive";
 import { EventLog } from "../components/run/EventLog";
 import { Samples } from "../components/run/Samples";
 import { CopyButton } from "../components/ui/CopyButton";
@@ -62,7 +61,7 @@ export function RunPage() {
           <div className={`${classes.card} ${classes.padded}`}>{view && <EventLog log={view.log} />}</div>
         </Tabs.Panel>
         <Tabs.Panel value="samples">
-          {view && <Samples samples={view.samples} isDone={!isActive(view.state)} />}
+          {view && <Samples samples={view.samples} isDone={view.state === "done"} />}
         </Tabs.Panel>
         <Tabs.Panel value="files">
           <Files files={run.files} />

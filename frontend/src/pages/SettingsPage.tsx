@@ -61,6 +61,13 @@ export function SettingsPage() {
             </Button>
           )}
         </section>
+        <section className={`${classes.card} ${classes.padded}`}>
+          <h2>{strings.settings.diagnostics}</h2>
+          <p className="dim" style={{ marginBottom: 12 }}>
+            {strings.settings.diagnosticsHint}
+          </p>
+          <CopyButton text={() => diagnosticsText({ machine })}>{strings.error.copy}</CopyButton>
+        </section>
         {machine && (
           <section className={`${classes.card} ${classes.padded}`}>
             <h2>{strings.settings.machine}</h2>
@@ -97,13 +104,6 @@ export function SettingsPage() {
             </Facts>
           </section>
         )}
-        <section className={`${classes.card} ${classes.padded}`}>
-          <h2>{strings.settings.diagnostics}</h2>
-          <p className="dim" style={{ marginBottom: 12 }}>
-            {strings.settings.diagnosticsHint}
-          </p>
-          <CopyButton text={() => diagnosticsText({ machine })}>{strings.error.copy}</CopyButton>
-        </section>
       </div>
     </div>
   );

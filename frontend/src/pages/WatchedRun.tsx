@@ -32,7 +32,7 @@ export function WatchedRun({ runId }: { runId: string }) {
         {
           id: "run",
           label: strings.run.title,
-          content: <RunColumn view={view} name={run.status.name} config={run.config} onRetry={retryNow} />,
+          content: <RunColumn view={view} name={run.config.name || view.summary.started?.name || run.status.name} config={run.config} onRetry={retryNow} />,
         },
         {
           id: "side",

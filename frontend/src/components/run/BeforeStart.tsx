@@ -128,8 +128,9 @@ function Checks({ items, isLoading }: { items: PreflightItem[]; isLoading: boole
     ) : null;
   }
   const number = (status: PreflightItem["status"]) => items.filter((item) => item.status === status).length;
-  // What needs a person comes first.
-  const sorted = items.toSorted((a, b) => rank(a) - rank(b));
+  const passed = items.filter((item) => item.status === "ok");
+  // What needs a person is shown at once, the worst first; the rest on demand.
+  const open = items.filter((item) => item.status !== "ok").toSorted((a, b) => rank(a) - rank(b));
   return (
     <>
       <p className={`${classes.tally} num`} aria-live="polite">
@@ -138,22 +139,31 @@ function Checks({ items, isLoading }: { items: PreflightItem[]; isLoading: boole
         {number("warn") > 0 && <span data-status="warn">{strings.before.warn(number("warn"))}</span>}
         {number("fail") > 0 && <span data-status="fail">{strings.before.fail(number("fail"))}</span>}
       </p>
-      <ul className={classes.checks}>
-        {sorted.map((item) => {
-          const Icon = ICONS[item.status];
-          return (
-            <li key={item.id} data-status={item.status}>
-              <Icon size={15} />
-              <div>
-                <p className={classes.checkTitle}>{item.title}</p>
-                <p className={classes.fine}>{item.detail}</p>
-                {item.fix && <p className={classes.fix}>{item.fix}</p>}
-              </div>
-            </li>
-          );
-        })}
-      </ul>
+      <CheckList items={open} />
+      <More title={strings.before.passed(passed.length)}>
+        <CheckList items={passed} />
+      </More>
     </>
+  );
+}
+
+function CheckList({ items }: { items: PreflightItem[] }) {
+  return (
+    <ul className={classes.checks}>
+      {items.map((item) => {
+        const Icon = ICONS[item.status];
+        return (
+          <li key={item.id} data-status={item.status}>
+            <Icon size={15} />
+            <div>
+              <p className={classes.checkTitle}>{item.title}</p>
+              <p className={classes.fine}>{item.detail}</p>
+              {item.fix && <p className={classes.fix}>{item.fix}</p>}
+            </div>
+          </li>
+        );
+      })}
+    </ul>
   );
 }
 

@@ -2,7 +2,7 @@
 import { Button } from "@mantine/core";
 import { Link } from "react-router";
 
-import { useListDatasetsQuery, useListRunsQuery, useListTeachersQuery } from "../../api";
+import { useListDatasetsQuery, useListRunsQuery, useLazyListTeachersQuery } from "../../api";
 import { ago, duration } from "../../lib/format";
 import { strings } from "../../strings";
 import { diagnosticsText } from "../diagnostics";
@@ -20,7 +20,7 @@ const NUM_RECENT = 4;
 
 export function IdlePanel({ draft, onExample }: { draft: Draft; onExample?: () => void }) {
   const { data: datasets } = useListDatasetsQuery();
-  const { data: teachers } = useListTeachersQuery();
+  const [askTeachers, { isFetching: isAsking }] = useLazyListTeachersQuery();
   const { data: runs } = useListRunsQuery({});
   const { start, isStarting, problem } = useStart();
   const now = useNow(true);
@@ -28,10 +28,11 @@ export function IdlePanel({ draft, onExample }: { draft: Draft; onExample?: () =
   const example = bundled.find((item) => item.path.endsWith(EXAMPLE)) ?? bundled[0];
   const hasDemo = draft.schema.demo !== null;
 
-  function useExample() {
+  async function takeExample() {
     if (!example) return;
     draft.set("data.path", example.path);
     // Four clicks to a running run: models are put in where none is chosen yet, and can be changed.
+    const { data: teachers } = await askTeachers(undefined, true);
     const models = teachers?.local_models ?? [];
     const bySize = models.filter((model) => model.origin === "bundled").toSorted((a, b) => a.num_parameters - b.num_parameters);
     const [smallest, largest] = [bySize[0], bySize.at(-1)];
@@ -56,7 +57,7 @@ export function IdlePanel({ draft, onExample }: { draft: Draft; onExample?: () =
             {strings.idle.demo}
           </Button>
           {example && (
-            <Button size="md" variant="default" onClick={useExample}>
+            <Button size="md" variant="default" loading={isAsking} onClick={() => void takeExample()}>
               {strings.idle.example}
             </Button>
           )}

@@ -10,8 +10,9 @@ import classes from "./run.module.css";
 import { RunHeader } from "./RunHeader";
 import { Samples } from "./Samples";
 
-/** Charts come with their own library: not needed before there is a run. */
-const ChartGrid = lazy(async () => ({ default: (await import("./ChartGrid")).ChartGrid }));
+/** Charts come with their own library; it is fetched beside this column, which does not wait for it. */
+const chartGrid = import("./ChartGrid");
+const ChartGrid = lazy(async () => ({ default: (await chartGrid).ChartGrid }));
 
 interface Props {
   view: RunView;
@@ -31,7 +32,7 @@ export function RunColumn({ view, name, config, onRetry }: Props) {
           <ChartGrid view={view} />
         </Suspense>
         {showDip && <p className={classes.explain}>{strings.charts.dip}</p>}
-        <Samples samples={view.samples} isDone={!active} />
+        <Samples samples={view.samples} isDone={view.state === "done"} />
         <section className={classes.block}>
           <div className={classes.blockHead}>
             <h2>{strings.run.events}</h2>

@@ -27,10 +27,6 @@ export function RunHeader({ view, name, config, onRetry }: Props) {
   const doing = active ? (phase?.doing ?? strings.phase.loading?.doing) : undefined;
   // Steps of the distillation are counted in the line above.
   const counted = active && summary.phase_total && summary.phase !== "distilling";
-  const progress = [
-    ...(counted ? [`${count(summary.phase_done)} / ${count(summary.phase_total)}`] : []),
-    ...(eta !== null && eta >= 1 ? [strings.run.left(duration(Math.ceil(eta)))] : []),
-  ].join(" · ");
   const maxSteps = summary.max_steps || config?.max_steps || 0;
   return (
     <header className={classes.header}>
@@ -46,6 +42,20 @@ export function RunHeader({ view, name, config, onRetry }: Props) {
               <dd data-testid="step">{strings.run.step(summary.step, maxSteps)}</dd>
             </div>
           )}
+          {counted && (
+            <div>
+              <dt>{strings.phase[summary.phase ?? ""]?.short}</dt>
+              <dd>
+                {count(summary.phase_done)} / {count(summary.phase_total)}
+              </dd>
+            </div>
+          )}
+          {eta !== null && eta >= 1 && (
+            <div title={strings.run.leftHelp}>
+              <dt>{strings.run.left}</dt>
+              <dd>{duration(Math.ceil(eta))}</dd>
+            </div>
+          )}
           <div>
             <dt>{strings.run.elapsed}</dt>
             <dd>{duration(secondsElapsed(view, now))}</dd>
@@ -55,7 +65,6 @@ export function RunHeader({ view, name, config, onRetry }: Props) {
       <Track steps={steps} />
       <p className={classes.doing}>
         {doing ?? (summary.finished?.reason || (view.state && strings.run.ended[view.state]) || "\u00a0")}
-        {progress && <span className="num"> {progress}</span>}
       </p>
       <Connection view={view} onRetry={onRetry} />
       <Announcer view={view} />

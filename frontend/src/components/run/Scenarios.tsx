@@ -1,6 +1,6 @@
 /** The scenario table: what known cloud teachers would cost at typical amounts, as the server reckons it. */
 import { useEstimateCostQuery } from "../../api";
-import { count, shortCount } from "../../lib/format";
+import { count, modelName, shortCount } from "../../lib/format";
 import { strings } from "../../strings";
 import classes from "./run.module.css";
 
@@ -21,12 +21,12 @@ export function Scenarios() {
         <tbody>
           {data.scenarios.map((row) => (
             <tr key={`${row.model} ${row.num_prompts} ${row.num_steps}`}>
-              <td>{row.model}</td>
+              <td>{modelName(row.model)}</td>
               <td>
                 {count(row.num_prompts)} × {count(row.num_steps)}
               </td>
               <td>{shortCount(row.num_tokens)}</td>
-              <td>${row.usd.toFixed(2)}</td>
+              <td>{row.usd_shown}</td>
             </tr>
           ))}
         </tbody>

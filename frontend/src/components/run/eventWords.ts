@@ -17,7 +17,7 @@ export function tell(event: RunEvent): Told {
     case "run_started":
       return plain(
         `Started on ${event.device}`,
-        `${count(event.num_prompts)} prompts, ${count(event.num_test_prompts)} held out. The teacher gives its ${event.signal}.`,
+        `${count(event.num_prompts)} prompts, ${count(event.num_test_prompts)} held out. Teacher's signal: ${event.signal}.`,
       );
     case "run_resumed":
       return {
