@@ -1,6 +1,6 @@
-"""Build hook: the wheel and the sdist carry the built user interface, so that users need no Node.
+"""Build hook: wheel and sdist carry the built user interface, so that users need no Node; the wheel also the examples.
 
-In: `backend/opd/ui/`, made by `tools/dev.py build`. An editable install goes without it.
+In: `backend/opd/ui/`, made by `tools/dev.py build`, and `examples/`. An editable install finds both in the checkout.
 """
 
 from __future__ import annotations
@@ -23,3 +23,5 @@ class UserInterfaceHook(BuildHookInterface):  # type: ignore[type-arg] - its par
                 "Run `python3 tools/dev.py build` first."
             )
         build_data["artifacts"].append("/backend/opd/ui/**")
+        if self.target_name == "wheel":
+            build_data["force_include"]["examples"] = "opd/examples"
