@@ -42,7 +42,7 @@ def demo(
     """
     if context.invoked_subcommand is not None:
         return 0
-    from opd.demo.run import run_demo
+    from opd.cli.follow_demo import run_demo
 
     return run_demo(seed=seed, keep_open=False if json and keep_open is None else keep_open, port=port)
 
