@@ -16,6 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
+from opd.cli.progress import RunDisplay
 from opd.demo.settings import demo_config
 from opd.errors import EXIT_FAILED, BusyError
 from opd.events import RunSummary, StoredEvent, fold
@@ -24,7 +25,6 @@ from opd.keys import Keys
 from opd.main import StudioServer
 from opd.store.files import data_dir
 from opd.store.runs import ACTIVE, RunFolder, RunStore
-from opd.terminal import describe
 
 _POLL_S = 0.1
 
@@ -61,14 +61,11 @@ def _follow_demo(root: Path, studio: StudioServer | None, console: Console, begu
     if studio:
         console.print(f"Watch it live: [bold]{studio.new_url()}[/]", soft_wrap=True)
     summary = RunSummary()
-    for stored in follow(run):
-        summary = fold([stored], summary)
-        line = describe(stored.event)
-        if line:
-            console.print(line, soft_wrap=True)
+    with RunDisplay() as display:
+        for stored in follow(run):
+            summary = fold([stored], summary)
+            display.show(stored.event)
     result = demo_result(run, summary, time.monotonic() - begun)
-    if summary.verdict:
-        console.print(f"[bold]{summary.verdict.headline}[/]")
     print(json.dumps(result), flush=True)
     if stay and studio:
         console.print(f"The studio stays open at {studio.url} until you press Ctrl-C.")
