@@ -22,6 +22,7 @@ PYTHON = venv_program("python")
 # Named in the same command as the package: left to itself pip takes the newest build, on Linux with
 # gigabytes of CUDA libraries, and a range in pyproject.toml does not keep it from doing so.
 TORCH = "torch==2.13.0"
+_EXTRAS = ({"train"}, {"train", "dev"})
 
 
 def set_up(extras: Iterable[str]) -> None:
@@ -29,10 +30,12 @@ def set_up(extras: Iterable[str]) -> None:
     _make_venv()
     done_for = stamps.digest(_requirements(), str(ROOT), _venv_id(), os.environ.get("OPD_TORCH_INDEX", ""))
     wanted = set(extras)
-    for known in ({"train"}, {"train", "dev"}):
+    for known in _EXTRAS:
         if wanted <= known and stamps.is_fresh(_stamp(known), done_for, [venv_program("opd")]):
             skipped(f"Python packages ({', '.join(sorted(known))})")
             return
+    for known in _EXTRAS:
+        stamps.forget(_stamp(known))
     _explain_torch_build()
     index = os.environ.get("OPD_TORCH_INDEX")
     extra_index = ["--extra-index-url", index] if index else []
