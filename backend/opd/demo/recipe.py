@@ -1,0 +1,221 @@
+"""The recipe of the bundled models: `opd demo build-models OUT`.
+
+In: a folder and a seed. Out: `teacher/` and `student/` as ordinary Hugging Face model folders (safetensors, no
+optimizer state) that share one tokenizer, the demo's `data/`, and a report of what was measured. One CPU core, minutes.
+
+The student is the same kind of model, smaller, whose training on random questions was stopped early: it writes the
+form perfectly and makes mistakes with digits, more with sums than with differences. Distillation can repair that.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig
+
+from opd.demo.bundled import DATA_FILES
+from opd.demo.lessons import answer_lesson, bad_draft, mixed_lesson
+from opd.demo.pretraining import MAX_ANSWER_TOKENS, Schedule, Shape, complete, exact_match, new_model, train
+from opd.demo.skills import Mark, draft_lines, mark, mark_prompt, parse_marks, parse_written, write_prompt
+from opd.demo.task import (
+    PromptRow,
+    Question,
+    held_out_prompts,
+    next_lines,
+    questions_of,
+    train_prompts,
+    validation_prompts,
+)
+from opd.demo.tokenizer import build_tokenizer
+
+Progress = Callable[[str], None]
+
+TEACHER_SHAPE = Shape(hidden_size=160, num_layers=4, intermediate_size=448, num_heads=5, num_kv_heads=1)
+TEACHER_SCHEDULE = Schedule(max_steps=1000, batch_size=64, learning_rate=2e-3, final_share=0.05)
+TEACHER_SHARES = (1.0, 0.0, 0.0)  # answering, writing questions, marking drafts
+
+STUDENT_SHAPE = Shape(hidden_size=128, num_layers=3, intermediate_size=384, num_heads=4, num_kv_heads=2)
+# The rate stays high to the end: a student with large weights learns on at a high rate without falling apart.
+STUDENT_SCHEDULE = Schedule(max_steps=2000, batch_size=24, learning_rate=4e-3, final_share=1.0)
+STUDENT_DIFFERENCE_SHARE = 0.25
+# Training stops at the first check whose exact match on validation questions is in this range.
+STUDENT_EXACT_MATCH = (0.27, 0.34)
+_CHECK_EVERY, _NUM_CHECKED = 5, 250
+_NUM_MARKED, _NUM_WRITTEN = 200, 200
+
+
+@dataclass(frozen=True)
+class Skills:
+    """What a teacher can do beside answering, shares 0..1.
+
+    Attributes:
+        lines_marked: lines of drafts with mistakes that got a right mark.
+        questions_valid: replies that are a question of the task, at temperature 1.
+        questions_distinct: different pairs of amounts among all replies.
+    """
+
+    lines_marked: float
+    questions_valid: float
+    questions_distinct: float
+
+
+def build_models(out_dir: Path, *, seed: int = 0, progress: Progress = lambda text: None) -> dict[str, Any]:
+    """Make tokenizer, teacher, student and data files from nothing.
+
+    Args:
+        out_dir: folder to write `teacher/`, `student/` and `data/` into; created if absent.
+        seed: of data and weights.
+        progress: called with a sentence now and then.
+
+    Returns:
+        The measured figures, ready for JSON.
+    """
+    begun = time.monotonic()
+    with one_thread():
+        tokenizer = build_tokenizer()
+        progress(f"Tokenizer: {len(tokenizer)} tokens.")
+        teacher = train_teacher(tokenizer, seed=seed, progress=progress)
+        student = train_student(tokenizer, seed=seed, progress=progress)
+        held_out = list(questions_of("held_out"))
+        report: dict[str, Any] = {"seed": seed, "vocabulary_size": len(tokenizer), "num_held_out": len(held_out)}
+        for name, model in (("teacher", teacher), ("student", student)):
+            save_model(model, tokenizer, out_dir / name)
+            report[name] = {
+                "num_parameters": model.num_parameters(),
+                "safetensors_bytes": (out_dir / name / "model.safetensors").stat().st_size,
+                "exact_match": round(exact_match(model, tokenizer, held_out), 4),
+            }
+            progress(f"{name.capitalize()}: {report[name]['exact_match']:.1%} of {len(held_out)} held-out questions.")
+        if any(TEACHER_SHARES[1:]):
+            report["teacher"] |= vars(measure_skills(teacher, tokenizer))
+    write_data(out_dir / "data")
+    report["seconds"] = round(time.monotonic() - begun, 1)
+    return report
+
+
+def train_teacher(
+    tokenizer: Any,
+    *,
+    shape: Shape = TEACHER_SHAPE,
+    schedule: Schedule = TEACHER_SCHEDULE,
+    shares: Sequence[float] = TEACHER_SHARES,
+    seed: int = 0,
+    progress: Progress = lambda text: None,
+) -> Any:
+    """A model that answers, writes questions and marks drafts, in these shares of its lessons."""
+
+    def after_step(steps: int, loss: float) -> bool:
+        if steps % 50 == 0:
+            progress(f"Teacher: step {steps} of {schedule.max_steps}, loss {loss:.4f}.")
+        return False
+
+    model = new_model(tokenizer, shape, seed)
+    train(model, tokenizer, partial(mixed_lesson, shares=shares), schedule, seed=seed, after_step=after_step)
+    return model.eval()
+
+
+def train_student(
+    tokenizer: Any,
+    *,
+    shape: Shape = STUDENT_SHAPE,
+    schedule: Schedule = STUDENT_SCHEDULE,
+    exact_match_range: tuple[float, float] = STUDENT_EXACT_MATCH,
+    first_check: int = 100,
+    seed: int = 0,
+    progress: Progress = lambda text: None,
+) -> Any:
+    """A model that only answers, stopped when its exact match on validation questions is in this range.
+
+    Args:
+        first_check: step before which it cannot know the form, so that asking is no use.
+    """
+    checked = list(islice(questions_of("validation"), _NUM_CHECKED))
+    low, high = exact_match_range
+
+    def after_step(steps: int, loss: float) -> bool:
+        if steps % _CHECK_EVERY or steps < first_check:
+            return False
+        share = exact_match(model, tokenizer, checked)
+        progress(f"Student: step {steps}, loss {loss:.4f}, exact match {share:.3f} on validation questions.")
+        return low <= share <= high
+
+    model = new_model(tokenizer, shape, seed + 1)
+    lessons = partial(answer_lesson, difference_share=STUDENT_DIFFERENCE_SHARE)
+    train(model, tokenizer, lessons, schedule, seed=seed + 1, after_step=after_step)
+    return model.eval()
+
+
+def measure_skills(teacher: Any, tokenizer: Any, seed: int = 0) -> Skills:
+    """Mark spoiled drafts of held-out questions, write questions from validation ones, and count."""
+    rng = random.Random(f"skills:{seed}")
+    drafts = [(question, bad_draft(question, rng)) for question in islice(questions_of("held_out"), _NUM_MARKED)]
+    messages = [mark_prompt(question.text, draft) for question, draft in drafts]
+    replies = complete(teacher, tokenizer, messages, max_new_tokens=MAX_ANSWER_TOKENS)
+    marked = [
+        hit for (question, draft), reply in zip(drafts, replies, strict=True) for hit in _hits(question, draft, reply)
+    ]
+    examples = [question.text for question in questions_of("validation")]
+    messages = [write_prompt(rng.sample(examples, 3)) for _ in range(_NUM_WRITTEN)]
+    replies = complete(teacher, tokenizer, messages, max_new_tokens=MAX_ANSWER_TOKENS, temperature=1.0, seed=seed)
+    written = [question for question in map(parse_written, replies) if question is not None]
+    distinct = {(question.operation, question.left, question.right) for question in written}
+    return Skills(
+        lines_marked=round(sum(marked) / len(marked), 4),
+        questions_valid=round(len(written) / len(replies), 4),
+        questions_distinct=round(len(distinct) / len(replies), 4),
+    )
+
+
+def _hits(question: Question, draft: str, reply: str) -> list[bool]:
+    """For each mark that the draft deserves, whether the reply has one that is as good."""
+    said = parse_marks(draft, reply) or []
+    lines = draft_lines(draft)
+
+    def good(index: int, deserved: Mark) -> bool:
+        if index >= len(said) or said[index].verdict != deserved.verdict:
+            return False
+        right = next_lines(question, lines[:index]) if index < len(lines) else (deserved.line,)
+        return said[index] == deserved or said[index].line in right
+
+    return [good(index, deserved) for index, deserved in enumerate(mark(question, draft))]
+
+
+def save_model(model: Any, tokenizer: Any, folder: Path) -> None:
+    """Write model and tokenizer as a folder that `AutoModelForCausalLM.from_pretrained` reads."""
+    model.generation_config = GenerationConfig(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_data(folder: Path) -> None:
+    """Write the demo's data files; the same bytes every time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, list[PromptRow]] = {
+        "train": train_prompts(),
+        "validation": validation_prompts(),
+        "held_out": held_out_prompts(),
+    }
+    for name in DATA_FILES:
+        lines = [json.dumps(row, separators=(",", ":")) + "\n" for row in rows[name]]
+        (folder / f"{name}.jsonl").write_bytes("".join(lines).encode())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums come out the same only in the same order: one thread while this lasts."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
