@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from opd.demo.bundled import data_path, student_dir, teacher_dir
-
 from opd.config import RunConfig, parse_config
+from opd.demo.bundled import data_path, student_dir, teacher_dir
 
 MAX_COMPLETION_TOKENS = 40
 
