@@ -1,4 +1,4 @@
-"""Runs as processes: start, stop, resume, delete. The studio and the command line go through the same door.
+"""Runs as processes: start, queue, stop, resume, delete. The studio and the command line go through the same door.
 
 A run is a detached process that outlives whoever started it; its state is read from its folder, so nothing here has
 to be adopted after a restart. A gate (a lock between threads and between processes) makes "look whether the device
@@ -16,11 +16,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 import opd
 from opd.config import ChatTeacher, RunConfig, ServerTeacher, resolve_paths
-from opd.errors import BusyError, InputError, NotFoundError, StorageError
+from opd.errors import BusyError, ConfigError, InputError, NotFoundError, StorageError
+from opd.events import RunFailure
 from opd.keys import VARIABLES, Keys
 from opd.store.files import write_json
 from opd.store.runs import ACTIVE, RESUMABLE, RunFolder, RunStore, StopMode, new_run_id
@@ -28,6 +30,8 @@ from opd.store.studio import StudioDb
 
 PIPELINE = ("-P", "-m", "opd.pipeline")
 _GATE_TIMEOUT_S = 60
+_PATIENCE_S = 10.0
+"""How long a run that was asked to discard may go on before a repeated request ends it."""
 
 # What a run's process may see of our environment: where things are and how to compute. No keys and no tokens.
 _ALLOWED = frozenset(
@@ -59,12 +63,20 @@ class Jobs:
         self._db = db
         self._threads = threading.Lock()
 
-    def start(self, config: RunConfig, *, request_id: str | None = None, acknowledged: Sequence[str] = ()) -> RunFolder:
+    def start(
+        self,
+        config: RunConfig,
+        *,
+        request_id: str | None = None,
+        acknowledged: Sequence[str] = (),
+        queue: bool = False,
+    ) -> RunFolder:
         """Make a run's folder and start its process.
 
         Args:
             request_id: repeating it answers with the same run and starts nothing.
             acknowledged: codes of notices the person has accepted; kept with the run.
+            queue: where the device is busy, wait for it instead of refusing; needs a studio, which starts it later.
 
         Raises:
             BusyError: a run is at work on this device; `details.run_id` names it.
@@ -78,11 +90,16 @@ class Jobs:
             run = self._find(run_id)
             if known and run is not None and run.state() != "queued":
                 return run
-            self._refuse_if_busy(config)
+            waits = queue and self._db is not None and self._at_work_on(config.device) is not None
+            if not waits:
+                self._refuse_if_busy(config)
             if self._db is not None and request_id is not None and not known:
                 self._db.remember_request(request_id, run_id, config.digest())
             run = run or self._create(config, run_id, acknowledged)
-            self._spawn(run, config)
+            if waits and self._db is not None:
+                self._db.enqueue(run_id)
+            else:
+                self._spawn(run, config)
             if self._db is not None and request_id is not None:
                 self._db.mark_started(request_id)
             return run
@@ -130,13 +147,54 @@ class Jobs:
     def stop(self, run_id: str, mode: StopMode) -> RunFolder:
         """Ask a run to end after its current step; nothing happens to one that has ended.
 
+        One that waits in the queue leaves it. One that hangs, and was asked to discard some seconds ago already, is
+        ended at the second time of asking.
+
         Raises:
             NotFoundError: there is no such run.
         """
         run = self._store.get(run_id)
+        if run.state() == "queued":
+            with self._gate():
+                if run.state() == "queued":
+                    run.end("stopped", step=0)
         if run.state() in ACTIVE:
-            run.request_stop(mode)
+            asked_s = run.stop_requested_for_s()
+            if mode == "discard" == run.stop_requested() and asked_s > _PATIENCE_S:
+                _kill(run)
+            elif mode != run.stop_requested():
+                run.request_stop(mode)
         return run
+
+    def start_queued(self) -> list[RunFolder]:
+        """Start the runs whose turn it is: the first of the queue for every device that is free.
+
+        A run that cannot be started is marked as failed, and the next one has its turn.
+
+        Returns:
+            The runs that were started.
+        """
+        started: list[RunFolder] = []
+        waiting: list[str] = []
+        for run_id in self._db.queued() if self._db is not None else []:
+            with self._gate():
+                run = self._find(run_id)
+                if run is None or run.state() != "queued":
+                    self._leave_queue(run_id)
+                    continue
+                try:
+                    config = run.config()
+                    behind = any(devices_clash(config.device, device) for device in waiting)
+                    if behind or self._at_work_on(config.device) is not None:
+                        waiting.append(config.device)
+                        continue
+                    self._spawn(run, config)
+                    started.append(run)
+                except (InputError, StorageError) as error:
+                    failure = RunFailure(code=error.code, message=error.message, hint=error.hint)
+                    run.end("failed", step=0, error=failure)
+                self._leave_queue(run_id)
+        return started
 
     def delete(self, run_id: str) -> None:
         """Remove a run's folder for good.
@@ -190,13 +248,29 @@ class Jobs:
         return run
 
     def _refuse_if_busy(self, config: RunConfig) -> None:
+        run = self._at_work_on(config.device)
+        if run is not None:
+            raise BusyError(
+                f"Run {run.run_id} is at work on this device.",
+                hint="Wait until it has ended, or stop it (it can be resumed later).",
+                details={"run_id": run.run_id},
+            )
+
+    def _at_work_on(self, device: str) -> RunFolder | None:
+        """The run that computes on the device now; one whose configuration cannot be read may be on any."""
         for run in self._store:
-            if run.state() in ACTIVE and devices_clash(config.device, run.config().device):
-                raise BusyError(
-                    f"Run {run.run_id} is at work on this device.",
-                    hint="Wait until it has ended, or stop it (it can be resumed later).",
-                    details={"run_id": run.run_id},
-                )
+            if run.state() in ACTIVE:
+                try:
+                    clash = devices_clash(device, run.config().device)
+                except ConfigError:
+                    clash = True
+                if clash:
+                    return run
+        return None
+
+    def _leave_queue(self, run_id: str) -> None:
+        if self._db is not None:
+            self._db.dequeue(run_id)
 
     def _resumable(self, run_id: str) -> tuple[RunFolder, RunConfig]:
         run = self._store.get(run_id)
@@ -234,6 +308,19 @@ class Jobs:
 def devices_clash(one: str, other: str) -> bool:
     """Whether two runs would compute on the same device; auto may be any."""
     return "auto" in (one, other) or one == other
+
+
+def _kill(run: RunFolder) -> None:
+    """End a process that does not listen, and say that a person did it."""
+    pid = run.pid()
+    if pid is None:
+        return
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.kill()
+        process.wait(_PATIENCE_S)
+    if run.state() not in ACTIVE and not (run.path / "exit.json").exists():
+        run.end("stopped", step=run.summary().step)
 
 
 def needed_keys(config: RunConfig) -> list[str]:

@@ -6,6 +6,8 @@ and the server's thread. Nothing here loads a training package: runs are process
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
 import secrets
@@ -30,7 +32,7 @@ from opd.api.guard import Guard
 from opd.api.static import page_route, ui_dir
 from opd.api.stream import CuttingWebSocket
 from opd.api.watch import Watchers
-from opd.errors import BusyError, InputError, StorageError
+from opd.errors import BusyError, InputError, OPDError, StorageError
 from opd.jobs import Jobs
 from opd.keys import Keys
 from opd.presets import example_data
@@ -43,6 +45,8 @@ DEFAULT_PORT = 8420
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _PORTS_TRIED = 20
 _START_TIMEOUT_S = 30.0
+_QUEUE_EVERY_S = 1.0
+_log = logging.getLogger("opd")
 
 
 def create_app(
@@ -80,19 +84,34 @@ def create_app(
     )
     api = build_api()
     api.state.studio = studio
-    api.router.lifespan_context = _lifespan(db)
+    api.router.lifespan_context = _lifespan(studio)
     api.router.routes.append(page_route(pages or ui_dir()))
     names = [*sorted(LOOPBACK), *hosts]
     return Guard(api, studio.access, [f"{f'[{name}]' if ':' in name else name}:{port}" for name in names])
 
 
-def _lifespan(db: StudioDb):  # type: ignore[no-untyped-def]  # Starlette's own type for it is private
+def _lifespan(studio: Studio):  # type: ignore[no-untyped-def]  # Starlette's own type for it is private
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        closing = asyncio.Event()
+        queue = asyncio.create_task(_serve_queue(studio.jobs, closing), name="queue")
         yield
-        db.close()
+        closing.set()
+        await queue
+        studio.db.close()
 
     return lifespan
+
+
+async def _serve_queue(jobs: Jobs, closing: asyncio.Event) -> None:
+    """Start queued runs when their device is free, until the studio closes; the next studio goes on."""
+    while not closing.is_set():
+        try:
+            await asyncio.to_thread(jobs.start_queued)
+        except OPDError as error:
+            _log.error("The queue could not be served: %s", error)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(closing.wait(), _QUEUE_EVERY_S)
 
 
 class StudioServer:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -117,8 +118,8 @@ def test_keys_travel_on_the_pipe_only(store: RunStore, jobs: Jobs, monkeypatch: 
 def test_the_environment_of_a_run_holds_no_secret_and_what_it_needs() -> None:
     given = {
         "OPENAI_API_KEY": "x", "HF_TOKEN": "x", "OPD_LOCAL_API_KEY": "x", "AWS_SECRET_ACCESS_KEY": "x",
-        "DB_PASSWORD": "x", "SOMETHING": "x", "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": "0", "HF_HUB_OFFLINE": "1",
-        "HF_HUB_TOKEN": "x", "PYTHONPATH": "relative",
+        "DB_PASSWORD": "x", "SOMETHING": "x", "TOKENIZERS_PARALLELISM": "false", "CUDA_VISIBLE_DEVICES": "0",
+        "HF_HUB_OFFLINE": "1", "HF_HUB_TOKEN": "x", "PYTHONPATH": "relative",
     }  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         for name, value in given.items():
@@ -300,3 +301,60 @@ def test_runs_on_different_devices_go_side_by_side(jobs: Jobs, store: RunStore) 
     jobs.stop(first.run_id, "save")
     ended(first, "stopped")
     assert len(list(store)) == 2
+
+
+def test_a_run_waits_for_its_device_and_starts_when_it_is_free(jobs: Jobs) -> None:
+    first = jobs.start(config("steps=100000 rate=20", device="cpu"))
+    second = jobs.start(config("steps=1", device="cpu"), request_id="request-2", queue=True)
+    third = jobs.start(config("steps=1", device="auto"), queue=True)
+    fourth = jobs.start(config("steps=1", device="cuda"), queue=True)
+    assert [run.state() for run in (second, third)] == ["queued", "queued"]
+    ended(fourth)
+    assert jobs.start(config("steps=1", device="cpu"), request_id="request-2", queue=True) == second
+    assert jobs.start_queued() == []
+    jobs.stop(first.run_id, "save")
+    ended(first, "stopped")
+    assert jobs.start_queued() == [second], "the third may be for the same device"
+    ended(second)
+    assert jobs.start_queued() == [third]
+    ended(third)
+    assert jobs.start_queued() == []
+
+
+def test_a_queued_run_can_be_stopped_or_deleted_and_the_others_have_their_turn(jobs: Jobs, db: StudioDb) -> None:
+    first = jobs.start(config("steps=100000 rate=20"))
+    queued = [jobs.start(config(f"steps={steps}"), queue=True) for steps in (1, 2, 3, 4)]
+    (queued[0].path / "config.yaml").write_text("not: [a run")
+    assert jobs.stop(queued[1].run_id, "save").state() == "stopped"
+    jobs.delete(queued[2].run_id)
+    jobs.stop(first.run_id, "save")
+    ended(first, "stopped")
+    assert jobs.start_queued() == [queued[3]]
+    assert queued[0].state() == "failed"
+    assert db.queued() == []
+    ended(queued[3])
+    assert jobs.resume(queued[1].run_id).state() in {*ACTIVE, "done"}
+    ended(queued[1])
+
+
+def test_without_queue_a_busy_device_refuses(jobs: Jobs) -> None:
+    first = jobs.start(config("steps=100000 rate=20"))
+    with pytest.raises(BusyError):
+        jobs.start(config("steps=1"))
+    jobs.stop(first.run_id, "save")
+    ended(first, "stopped")
+
+
+def test_a_run_that_hangs_is_ended_at_the_second_time_of_asking(jobs: Jobs) -> None:
+    run = jobs.start(config("steps=1000000 rate=20 deaf"))
+    until(lambda: run.summary().step, "the first step")
+    assert jobs.stop(run.run_id, "discard").state() == "stopping"
+    assert jobs.stop(run.run_id, "discard").state() == "stopping", "it has its time"
+    long_ago = time.time() - 60
+    os.utime(run.path / "STOP", (long_ago, long_ago))
+    assert jobs.stop(run.run_id, "save").state() == "stopping", "whoever wants it saved does not kill it"
+    jobs.stop(run.run_id, "discard")
+    os.utime(run.path / "STOP", (long_ago, long_ago))
+    assert jobs.stop(run.run_id, "discard").state() == "stopped"
+    assert run.pid() is None
+    assert run.failure() is None, "a person wanted it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 def main() -> int:
     """Run or resume the folder in argv[1]; the exit code tells how it ended (see opd.errors)."""
+    faulthandler.enable()  # a crash inside a library leaves its traceback in the run's log
     from opd.pipeline.run import run_folder
     from opd.store.runs import RunFolder
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from opd.errors import StorageError
 from opd.events import RUN_EVENT, RunEvent, RunResumed, StepLogged, StoredEvent
@@ -47,12 +47,27 @@ def metric_name(stage: str, name: str) -> str:
 
 
 class EventWriter:
-    """Appends events; gives each the next `seq`. Only the run's own process may hold one."""
+    """Appends events; gives each the next `seq`. Only the run's own process may hold one.
 
-    def __init__(self, path: Path):
-        self._db = _connect(path, writable=True)
-        self._db.executescript(_SCHEMA)
-        self._seq: int = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+    Args:
+        create: make the log if there is none. Otherwise it has to be there: one that is gone or empty is damage.
+
+    Raises:
+        StorageError: the log is damaged or gone. It is left as it is.
+    """
+
+    def __init__(self, path: Path, *, create: bool = True):
+        self._db = _connect(path, "rwc" if create else "rw")
+        try:
+            if create:
+                self._db.executescript(_SCHEMA)
+            self._seq: int = self._db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+            (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+        except sqlite3.Error as error:
+            self._db.close()
+            raise _unusable(path, error) from error
 
     @property
     def seq(self) -> int:
@@ -104,7 +119,7 @@ class EventReader:
     """Reads a run's log while it grows. Cheap to keep open; not shared between threads."""
 
     def __init__(self, path: Path):
-        self._db = _connect(path, writable=False)
+        self._db = _connect(path, "ro")
 
     def __enter__(self) -> Self:
         return self
@@ -209,20 +224,32 @@ def _parsed(rows: Iterable[tuple[int, float, str]]) -> list[StoredEvent]:
     return [StoredEvent(seq=seq, time=when, event=RUN_EVENT.validate_json(body)) for seq, when, body in rows]
 
 
-def _connect(path: Path, *, writable: bool) -> sqlite3.Connection:
-    mode = "rwc" if writable else "ro"
+def _connect(path: Path, mode: Literal["ro", "rw", "rwc"]) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=30, check_same_thread=False)
-        if writable:
+    except sqlite3.Error as error:
+        raise _unusable(path, error) from error
+    try:
+        (num_tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if mode != "rwc" and not num_tables:
+            raise sqlite3.DatabaseError("the file is empty")  # before anything is written into it
+        if mode != "ro":
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=NORMAL")
-        db.execute("SELECT count(*) FROM sqlite_master")
     except sqlite3.Error as error:
-        raise StorageError(
-            f"The run's event log {path.name} cannot be opened: {error}.",
-            hint="Nothing was changed. Copy the run's folder, then export or resume from its last checkpoint.",
-        ) from error
+        db.close()
+        raise _unusable(path, error) from error
     return db
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> StorageError:
+    return StorageError(
+        f"The event log {path.name} of run {path.parent.name} cannot be used: {error}.",
+        hint=f"Nothing was changed, and the run's checkpoints do not depend on it. Copy the run's folder first. "
+        f'`sqlite3 {path.name} ".recover" | sqlite3 recovered.db` saves what can be read; put recovered.db in its '
+        "place and resume. The model of the newest checkpoint can be exported without it.",
+        details={"path": str(path)},
+    )
 
 
 def _is_finite(value: float | None) -> bool:

@@ -13,7 +13,6 @@ import os
 import re
 import secrets
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,13 +26,15 @@ from filelock import FileLock, Timeout
 from opd.config import RunConfig, parse_config
 from opd.errors import BusyError, ConfigError, NotFoundError, StorageError
 from opd.events import Outcome, RunFailure, RunSummary, fold
+from opd.store.endings import explain_death, guess_death
 from opd.store.events_db import EventReader, EventWriter
-from opd.store.files import read_json, write_durably, write_json
+from opd.store.files import read_json, read_tail, write_durably, write_json
 
 RunState = Literal["queued", "running", "stopping", "done", "stopped", "failed", "paused", "interrupted"]
 StopMode = Literal["save", "discard"]
 ACTIVE: frozenset[RunState] = frozenset({"running", "stopping"})
 RESUMABLE: frozenset[RunState] = frozenset({"stopped", "failed", "paused", "interrupted"})
+_LOG_TAIL_BYTES = 16 * 1024
 _RUN_ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -100,9 +101,13 @@ class RunFolder:
         if record is not None:
             return RunFailure.model_validate(record["error"]) if record.get("error") else None
         process, death = read_json(self.path / "process.json"), read_json(self.path / "death.json")
-        if process is None or death is None or death["pid"] != process["pid"] or _is_alive(process):
+        if process is None or _is_alive(process):
             return None
-        return _explain_death(int(death["returncode"]))
+        if death is not None and death["pid"] == process["pid"]:
+            return explain_death(int(death["returncode"]))
+        if _is_alive(process.get("parent", {})):
+            return None  # whoever started it is about to hear how it ended
+        return guess_death(read_tail(self.log_path, _LOG_TAIL_BYTES))
 
     def pid(self) -> int | None:
         process = read_json(self.path / "process.json")
@@ -127,7 +132,7 @@ class RunFolder:
         return EventReader(self.events_path)
 
     def writer(self) -> EventWriter:
-        return EventWriter(self.events_path)
+        return EventWriter(self.events_path, create=False)
 
     # --- doors between the studio and the run's process -------------------------------------------
 
@@ -140,6 +145,13 @@ class RunFolder:
             return "discard" if (self.path / "STOP").read_text() == "discard" else "save"
         except FileNotFoundError:
             return None
+
+    def stop_requested_for_s(self) -> float:
+        """Seconds since the stop was asked for; 0 where none was."""
+        try:
+            return max(0.0, time.time() - (self.path / "STOP").stat().st_mtime)
+        except FileNotFoundError:
+            return 0.0
 
     def begin(self) -> FileLock:
         """Take the run for this process, and clear the marks of an earlier one.
@@ -182,7 +194,10 @@ class RunFolder:
 
     def record_process(self, pid: int) -> None:
         """Name the process that works on the run: from now on the run is active for as long as it lives."""
-        write_json(self.path / "process.json", {"pid": pid, "create_time": psutil.Process(pid).create_time()})
+        me = psutil.Process()
+        parent = {"pid": me.pid, "create_time": me.create_time()} if me.pid != pid else {}
+        record = {"pid": pid, "create_time": psutil.Process(pid).create_time(), "parent": parent}
+        write_json(self.path / "process.json", record)
 
     def record_death(self, pid: int, returncode: int) -> None:
         """Keep how the process ended, as its parent saw it: the only word on one that could not speak for itself."""
@@ -271,29 +286,6 @@ def _checked_id(run_id: str) -> str:
             f"{run_id[:64]!r} is not a run id.", hint="Ids are small letters, digits, - and _, at most 64 characters."
         )
     return run_id
-
-
-def _explain_death(returncode: int) -> RunFailure:
-    """Words for a process that left no exit record. A negative code is the number of the signal that killed it."""
-    if returncode in (-9, 137):
-        return RunFailure(
-            code="process_killed",
-            message="The run's process was killed from outside (SIGKILL), most often because memory ran out.",
-            hint="Resume it: nothing since the last checkpoint counts. If it happens again, lower micro_batch_size "
-            "or max_completion_tokens, or close other programs.",
-        )
-    if returncode < 0:
-        name = signal.Signals(-returncode).name if -returncode in set(signal.Signals) else f"signal {-returncode}"
-        return RunFailure(
-            code="process_crashed",
-            message=f"The run's process was ended by {name} without a word.",
-            hint="Resume it from its last checkpoint. The end of log.txt in the run's folder may say more.",
-        )
-    return RunFailure(
-        code="process_vanished",
-        message=f"The run's process ended with code {returncode} before it could record why.",
-        hint="See the end of log.txt in the run's folder, then resume the run.",
-    )
 
 
 def _is_alive(process: dict[str, Any]) -> bool:

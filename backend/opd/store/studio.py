@@ -1,4 +1,4 @@
-"""`studio.db`: what the studio itself remembers: start requests, uploaded datasets, settings. Owned by the server.
+"""`studio.db`: what the studio itself remembers: start requests, the queue, uploads, settings. Owned by the server.
 
 One connection, used under a lock by the server's threads. Runs are not in here: their folders are the truth.
 """
@@ -6,6 +6,7 @@ One connection, used under a lock by the server's threads. Runs are not in here:
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -21,6 +22,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS requests(
     request_id TEXT PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, started INTEGER NOT NULL,
     time REAL NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS queue(place INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, time REAL NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS datasets(
     id TEXT PRIMARY KEY, name TEXT NOT NULL, file TEXT NOT NULL, time REAL NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -59,6 +61,10 @@ class StudioDb:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
+            if not path.exists():
+                _create(path)
+            elif path.stat().st_size == 0:
+                raise sqlite3.DatabaseError("the file is empty")
             self._db = sqlite3.connect(path, timeout=30, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -87,6 +93,22 @@ class StudioDb:
     def mark_started(self, request_id: str) -> None:
         with self._using() as db:
             db.execute("UPDATE requests SET started = 1 WHERE request_id = ?", (request_id,))
+
+    # --- the queue --------------------------------------------------------------------------------
+
+    def queued(self) -> list[str]:
+        """Ids of the runs that wait for their device, in order."""
+        with self._using() as db:
+            return [run_id for (run_id,) in db.execute("SELECT run_id FROM queue ORDER BY place")]
+
+    def enqueue(self, run_id: str) -> None:
+        """Put a run at the end; one that is in the queue keeps its place."""
+        with self._using() as db:
+            db.execute("INSERT OR IGNORE INTO queue(run_id, time) VALUES (?, ?)", (run_id, time.time()))
+
+    def dequeue(self, run_id: str) -> None:
+        with self._using() as db:
+            db.execute("DELETE FROM queue WHERE run_id = ?", (run_id,))
 
     # --- datasets ---------------------------------------------------------------------------------
 
@@ -138,3 +160,13 @@ class StudioDb:
             ),
             details={"path": str(self._path)},
         )
+
+
+def _create(path: Path) -> None:
+    """Make the file beside its place and move it there whole, so that an empty one is always a damaged one."""
+    aside = path.with_name(f".{path.name}.new")
+    aside.unlink(missing_ok=True)
+    db = sqlite3.connect(aside)
+    db.executescript(_SCHEMA)
+    db.close()
+    os.replace(aside, path)

@@ -1126,6 +1126,8 @@ export type StartRequest = {
   config?: RunConfig2 | null;
   /** The bundled distillation, ready to run offline. */
   demo?: boolean;
+  /** Where the device is busy: wait for it (the run is then queued) instead of refusing with 409. */
+  queue?: boolean;
   /** A new random id for each press of Start: sent again, it answers with the same run instead of a second one. */
   request_id: string;
 };

@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from filelock import FileLock, Timeout
+
 from opd.errors import OPDError, StorageError
 
 Result = TypeVar("Result")
@@ -182,9 +184,24 @@ class Database:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    existed = path.exists() and path.stat().st_size > 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = FileLock(f"{path}.lock").acquire(timeout=BUSY_TIMEOUT_S)
+    except (OSError, Timeout) as error:
+        raise _failed(path, error) from error
+    with lock:  # so that an empty file is never one that another process is just making
+        return _open_alone(path)
+
+
+def _open_alone(path: Path) -> sqlite3.Connection:
+    existed = path.exists()
+    if existed and path.stat().st_size == 0:
+        raise StorageError(
+            f"The ledger {path} is damaged: the file is empty.",
+            hint="It is left as it is. Restore it from a backup, or delete it and start a new one: "
+            "what was spent before is then no longer counted.",
+        )
+    try:
         connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
         )
