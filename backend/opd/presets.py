@@ -70,8 +70,7 @@ def demo_config() -> RunConfig | None:
         return None
     from opd.demo.settings import demo_config as bundled
 
-    config: RunConfig = bundled()
-    return config
+    return bundled()
 
 
 def bundled_models() -> list[tuple[Path, str]]:
@@ -80,13 +79,28 @@ def bundled_models() -> list[tuple[Path, str]]:
         return []
     from opd.demo import bundled
 
-    return [(Path(bundled.teacher_dir()), "Demo teacher"), (Path(bundled.student_dir()), "Demo student")]
+    models = [(bundled.teacher_dir(), "Demo teacher"), (bundled.student_dir(), "Demo student")]
+    return models if all((folder / "config.json").is_file() for folder, _ in models) else []
 
 
 def example_data() -> dict[Path, str]:
-    """Name for people by path of the example data files: in the package, else in the checkout."""
+    """Name for people by path of the data files that come with the product: examples, and the demo's questions."""
+    return {**_examples(), **_demo_data()}
+
+
+def _examples() -> dict[Path, str]:
+    """The examples of an installed package, else of the checkout."""
     package = Path(opd.__file__).resolve().parent
     for folder in (package / "examples" / "data", package.parents[1] / "examples" / "data"):
         if folder.is_dir():
             return {path: path.name for path in sorted(folder.glob("*.jsonl"))}
     return {}
+
+
+def _demo_data() -> dict[Path, str]:
+    if find_spec("opd.demo.bundled") is None:
+        return {}
+    from opd.demo import bundled
+
+    path = bundled.data_path("train")
+    return {path: "demo_arithmetic.jsonl"} if path.is_file() else {}

@@ -68,7 +68,7 @@ def _run(folder: RunFolder, store: RunStore) -> int:
 
     keys = Keys(store.root).collect(needed_keys(folder.config()))
     with RunDisplay() as display:
-        return run_folder(folder, keys=keys, observe=display.show)
+        return run_folder(folder, keys=keys, observe=display.show, take_signals=True)
 
 
 def outcome(folder: RunFolder) -> dict[str, Any]:

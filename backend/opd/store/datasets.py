@@ -50,7 +50,7 @@ class Datasets:
     def __iter__(self) -> Iterator[Dataset]:
         """Bundled files first, then uploads, newest first. Files that have gone are left out."""
         for path, name in self._bundled.items():
-            yield Dataset(bundled_id(path), name, "bundled", path, None, self._report(path))
+            yield Dataset(_slug(name), name, "bundled", path, None, self._report(path))
         for row in self._db.datasets():
             path = self.folder / row.file
             if path.is_file():
@@ -82,8 +82,7 @@ class Datasets:
             report = check_file(incoming)
             if not report.ok:
                 return None, replace(report, path=name)
-            slug = re.sub(r"[^a-z0-9]+", "-", Path(name).stem.lower()).strip("-")[:40] or "data"
-            row = DatasetRow(f"{slug}-{secrets.token_hex(4)}", name, "", time.time())
+            row = DatasetRow(f"{_slug(name)}-{secrets.token_hex(4)}", name, "", time.time())
             row = replace(row, file=f"{row.id}.jsonl")
             os.replace(incoming, self.folder / row.file)
             fsync_dir(self.folder)
@@ -113,6 +112,6 @@ class Datasets:
         return self._reports[key]
 
 
-def bundled_id(path: Path) -> str:
-    """Id of a bundled file: its name without the suffix."""
-    return re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-")
+def _slug(name: str) -> str:
+    """A file's name as part of an id: small letters, digits and single dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", Path(name).stem.lower()).strip("-")[:40].strip("-") or "data"
