@@ -386,3 +386,28 @@ def test_ctrl_c_saves_and_exits_130(tiny_config: Path, tmp_path: Path) -> None:
     body = json.loads(out)
     assert (body["state"], body["exit_code"]) == ("stopped", 130)
     assert body["step"] >= 2
+
+
+def test_costs_are_exact_and_looking_makes_no_ledger(store: RunStore, capsys: pytest.CaptureFixture[str]) -> None:
+    from opd.pricing import Usage, resolve_model
+    from opd.store.money import CallRequest, Ledger, Reservation, request_key
+
+    assert ask_json(capsys, "costs")[1] == {"rows": [], "spent_usd": "0.000000000"}
+    assert not (store.root / "money.db").exists()
+    run = store.create(config())
+    price = resolve_model("openai/gpt-4o-mini")
+    with Ledger(store.root / "money.db") as ledger:
+        ledger.set_run_cap(run.run_id, 10**9)
+        call = CallRequest(request_key({"messages": ["x"]}), run.run_id, "answers", price.id, price, 1000, 1000)
+        reservation = ledger.reserve(call)
+        assert isinstance(reservation, Reservation)
+        ledger.sent(reservation.call_id)
+        ledger.settle(reservation.call_id, Usage(input_tokens=1000, output_tokens=100), b"answer")
+    code, body = ask_json(capsys, "costs", "--run", "latest")
+    assert code == 0
+    assert [(row["teacher"], row["num_calls"]) for row in body["rows"]] == [(price.id, 1)]
+    assert float(body["spent_usd"]) == pytest.approx(1000 * 0.15e-6 + 100 * 0.6e-6)
+    assert "Spent in all: $0.0002" in ask(capsys, "costs")[1]
+    assert ask(capsys, "costs", "--csv")[1].startswith("run_id,teacher,stage,")
+    assert ask_json(capsys, "costs", "--month", "1999-01")[1]["rows"] == []
+    assert ask(capsys, "costs", "--month", "13-2026")[0] == 2

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from opd import __version__
-from opd.cli import data, demo, doctor, estimate, keys, runs, studio, train
+from opd.cli import costs, data, demo, doctor, estimate, keys, runs, studio, train
 from opd.cli.output import emit_json, say, say_error
 from opd.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, OPDError
 
@@ -58,6 +58,7 @@ runs.register(app)
 data.register(app)
 estimate.register(app)
 doctor.register(app)
+costs.register(app)
 keys.register(app)
 
 
