@@ -1,7 +1,7 @@
 """Data files that runs can start from: the examples that come with the product, and uploads.
 
-An upload is checked before it is kept, under an id and not under the name it came with. Reports are cached by the
-file's size and time, so that listing does not read the files again.
+An upload is checked before it is kept, under an id and not under the name it came with, and its report is kept with
+it: listing reads no file again that has not changed since.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,10 +17,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from opd.data_loader import DataReport, PromptRecord, check_file, load_prompts
 from opd.errors import InputError, NotFoundError
 from opd.store.files import fsync_dir
 from opd.store.studio import DatasetRow, StudioDb
+
+_REPORT = TypeAdapter(DataReport)
+_MAX_PREVIEWED_BYTES = 10_000_001  # one more than a line may have
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ class Datasets:
         for row in self._db.datasets():
             path = self.folder / row.file
             if path.is_file():
-                yield Dataset(row.id, row.name, "uploaded", path, row.time, self._report(path))
+                yield Dataset(row.id, row.name, "uploaded", path, row.time, self._kept_report(row, path))
 
     def get(self, dataset_id: str) -> Dataset:
         """One dataset.
@@ -68,8 +74,14 @@ class Datasets:
         return found
 
     def preview(self, dataset: Dataset, num: int) -> list[PromptRecord]:
-        """The first prompts of a file that a run may use; nothing of another."""
-        return list(islice(load_prompts(dataset.path), num)) if dataset.report.ok else []
+        """The first prompts of a file that a run may use; nothing of another. Reads no more than its first lines."""
+        if not dataset.report.ok:
+            return []
+        with tempfile.TemporaryDirectory() as folder, open(dataset.path, "rb") as file:
+            head = Path(folder, "head.jsonl")
+            lines = iter(lambda: file.readline(_MAX_PREVIEWED_BYTES), b"")
+            head.write_bytes(b"".join(islice(lines, num)))
+            return load_prompts(head)
 
     def new_file(self) -> Path:
         """Where an upload is written while it comes in."""
@@ -82,12 +94,14 @@ class Datasets:
             report = check_file(incoming)
             if not report.ok:
                 return None, replace(report, path=name)
-            row = DatasetRow(f"{_slug(name)}-{secrets.token_hex(4)}", name, "", time.time())
-            row = replace(row, file=f"{row.id}.jsonl")
-            os.replace(incoming, self.folder / row.file)
+            dataset_id = f"{_slug(name)}-{secrets.token_hex(4)}"
+            path = self.folder / f"{dataset_id}.jsonl"
+            report = replace(report, path=str(path))
+            os.replace(incoming, path)
             fsync_dir(self.folder)
-            self._db.add_dataset(row)
-            return self.get(row.id), replace(report, path=name)
+            kept = DatasetRow(dataset_id, name, path.name, time.time(), _REPORT.dump_json(report).decode())
+            self._db.add_dataset(kept)
+            return self.get(dataset_id), report
         finally:
             incoming.unlink(missing_ok=True)
 
@@ -103,6 +117,11 @@ class Datasets:
             raise InputError(f"{dataset.name} comes with the product.", hint="Only uploads can be removed.")
         self._db.remove_dataset(dataset_id)
         dataset.path.unlink(missing_ok=True)
+
+    def _kept_report(self, row: DatasetRow, path: Path) -> DataReport:
+        report = _REPORT.validate_json(row.report)
+        changed = path.stat().st_size != report.size_bytes or path.stat().st_mtime > row.time
+        return self._report(path) if changed else report
 
     def _report(self, path: Path) -> DataReport:
         facts = path.stat()

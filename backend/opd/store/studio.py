@@ -23,8 +23,8 @@ CREATE TABLE IF NOT EXISTS requests(
     request_id TEXT PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, started INTEGER NOT NULL,
     time REAL NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS queue(place INTEGER PRIMARY KEY, run_id TEXT NOT NULL UNIQUE, time REAL NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS datasets(
-    id TEXT PRIMARY KEY, name TEXT NOT NULL, file TEXT NOT NULL, time REAL NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS uploads(
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, file TEXT NOT NULL, time REAL NOT NULL, report TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS settings(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
 
@@ -41,12 +41,13 @@ class StartedRequest:
 
 @dataclass(frozen=True)
 class DatasetRow:
-    """An uploaded file; `file` is its name inside the datasets folder."""
+    """An uploaded file; `file` is its name inside the datasets folder, `report` its check as JSON."""
 
     id: str
     name: str
     file: str
     time: float
+    report: str
 
 
 class StudioDb:
@@ -115,16 +116,17 @@ class StudioDb:
     def datasets(self) -> list[DatasetRow]:
         """Uploaded files, newest first."""
         with self._using() as db:
-            rows = db.execute("SELECT id, name, file, time FROM datasets ORDER BY time DESC, id").fetchall()
+            rows = db.execute("SELECT id, name, file, time, report FROM uploads ORDER BY time DESC, id").fetchall()
         return [DatasetRow(*row) for row in rows]
 
     def add_dataset(self, row: DatasetRow) -> None:
         with self._using() as db:
-            db.execute("INSERT INTO datasets VALUES (?, ?, ?, ?)", (row.id, row.name, row.file, row.time))
+            values = (row.id, row.name, row.file, row.time, row.report)
+            db.execute("INSERT INTO uploads VALUES (?, ?, ?, ?, ?)", values)
 
     def remove_dataset(self, dataset_id: str) -> None:
         with self._using() as db:
-            db.execute("DELETE FROM datasets WHERE id = ?", (dataset_id,))
+            db.execute("DELETE FROM uploads WHERE id = ?", (dataset_id,))
 
     # --- settings ---------------------------------------------------------------------------------
 

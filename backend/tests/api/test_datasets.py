@@ -48,6 +48,13 @@ def test_an_upload_is_kept_found_and_removed(client: Client, tmp_path: Path) -> 
     assert dataset["id"].startswith("mein-datensatz-v2-")
     assert Path(dataset["path"]).read_bytes() == LINE.encode() * 3
     assert answer["report"]["num_duplicates"] == 2
+    detail = client.get(f"/api/datasets/{dataset['id']}").json()
+    assert detail["report"] == answer["report"]
+    assert [prompt["line"] for prompt in detail["preview"]] == [1, 2, 3]
+    Path(dataset["path"]).write_text(LINE)
+    assert client.get(f"/api/datasets/{dataset['id']}").json()["report"]["num_samples"] == 1, (
+        "a changed file is read anew"
+    )
     assert dataset["id"] in {item["id"] for item in client.get("/api/datasets").json()["items"]}
     assert client.send_json("DELETE", f"/api/datasets/{dataset['id']}").status_code == 200
     assert client.get(f"/api/datasets/{dataset['id']}").status_code == 404

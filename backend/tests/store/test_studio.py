@@ -87,8 +87,8 @@ def test_requests_datasets_and_settings_are_there_after_a_restart(tmp_path: Path
     db = StudioDb(tmp_path / "studio.db")
     assert db.request("request-1") is None
     db.remember_request("request-1", "run-1", "digest")
-    db.add_dataset(DatasetRow("d-1", "mine.jsonl", "d-1.jsonl", 1.0))
-    db.add_dataset(DatasetRow("d-2", "other.jsonl", "d-2.jsonl", 2.0))
+    db.add_dataset(DatasetRow("d-1", "mine.jsonl", "d-1.jsonl", 1.0, "{}"))
+    db.add_dataset(DatasetRow("d-2", "other.jsonl", "d-2.jsonl", 2.0, "{}"))
     db.put_setting("theme", {"dark": True})
     db.close()
     db = StudioDb(tmp_path / "studio.db")
