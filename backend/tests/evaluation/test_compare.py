@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from seeded_run import make_run
 
 from opd.evaluation.compare import compare_outcomes, run_outcome
 from opd.events import RunSummary
+from seeded_run import make_run
 
 
 def test_runs_are_ranked_by_what_they_gained(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import jsonschema_rs
 import pytest
-from seeded_run import HOSTILE, make_run
 
 from opd.config import parse_config
 from opd.evaluation.report import ReportFormat, render_report, write_reports
@@ -22,6 +21,7 @@ from opd.evaluation.report_model import schema_text
 from opd.evaluation.report_samples import clean
 from opd.events import PhaseStarted, RunFailure, RunFinished, RunResumed, RunStarted, SampleRecorded, StepLogged
 from opd.store.runs import RunFolder, RunStore
+from seeded_run import HOSTILE, make_run
 
 REPOSITORY = Path(__file__).parents[3]
 FORMATS: tuple[ReportFormat, ...] = ("json", "html", "md")
