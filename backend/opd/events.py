@@ -27,6 +27,8 @@ Phase = Literal[
     "finalizing",
 ]
 Outcome = Literal["done", "stopped", "failed", "paused"]
+PAUSE_ALARMS = frozenset({"storage_failed", "budget_reached"})
+"""Codes of the alarms that say why a run has paused."""
 
 
 class Event(BaseModel):
@@ -273,6 +275,8 @@ def _apply(state: RunSummary, stored: StoredEvent) -> None:
         case RunResumed():
             state.step, state.exactness, state.finished = event.step, _weakest(state.exactness, event.exactness), None
             state.num_resumes += 1
+            # Alarms of later steps come again; what a pause was about is over.
+            state.alarms = [a for a in state.alarms if a.step <= event.step and a.code not in PAUSE_ALARMS]
         case PhaseStarted():
             state.phase, state.phase_done, state.phase_total = event.phase, 0, event.total
             state.phase_started_time, state.eta_s = stored.time, None

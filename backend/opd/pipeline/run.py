@@ -9,15 +9,25 @@ on from its newest verified checkpoint. However it ends, the folder says so, and
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable, Mapping
 
-from opd.errors import EXIT_INTERRUPTED, InputError, OPDError, OutOfMemoryError, RunFailedError
-from opd.events import Outcome, RunEvent, RunFailure, RunFinished
+from opd.errors import (
+    EXIT_INTERRUPTED,
+    BudgetReachedError,
+    InputError,
+    OPDError,
+    OutOfMemoryError,
+    RunFailedError,
+    StorageError,
+)
+from opd.events import AlarmRaised, Outcome, RunEvent, RunFailure, RunFinished
 from opd.pipeline.reporter import Reporter, StopRequested
 from opd.store.runs import RunFolder
 
 _log = logging.getLogger("opd")
+_DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 
 def run_folder(
@@ -35,19 +45,25 @@ def run_folder(
         take_signals: Ctrl-C and SIGTERM stop and save; for a process that does nothing else.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 unusable input, 130 stopped and saved.
+        The exit code: 0 done, 1 failed or paused, 2 unusable input, 130 stopped and saved.
 
     Raises:
         BusyError: another process is at this run.
     """
     lock = folder.begin()
-    reporter = Reporter(folder, observe)
     try:
-        if take_signals:
-            reporter.listen()
-        return _run_to_end(folder, reporter, keys or {})
+        reporter = Reporter(folder, observe)
+        try:
+            if take_signals:
+                reporter.listen()
+            return _run_to_end(folder, reporter, keys or {})
+        finally:
+            reporter.close()
+    except StorageError as error:  # the log itself cannot be opened, so only the folder can say so
+        _log.exception("The run's event log cannot be used")
+        _record_end(folder, "failed", 0, RunFailure(code=error.code, message=error.message, hint=error.hint))
+        return error.exit_code
     finally:
-        reporter.close()
         lock.release()
 
 
@@ -65,21 +81,55 @@ def _run_to_end(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) 
         reason = (
             "Stopped and saved." if stop.mode == "save" else "Stopped without saving: earlier checkpoints are kept."
         )
+    except (StorageError, BudgetReachedError) as error:
+        outcome, failure = "paused", error
+        _log.error("The run pauses: %s", error)
     except OPDError as error:
         outcome, failure = "failed", error
     except Exception as error:  # noqa: BLE001  # the run's outermost door: whatever happens, the folder says so
-        outcome, failure = "failed", _translated(error)
+        failure = _translated(error)
+        outcome = "paused" if isinstance(failure, StorageError) else "failed"
         _log.exception("The run failed")
     step = folder.summary().step
     record = RunFailure(code=failure.code, message=failure.message, hint=failure.hint) if failure else None
-    reporter.emit(RunFinished(outcome=outcome, step=step, reason=reason, error=record))
-    folder.end(outcome, step=step, error=record)
+    last: list[RunEvent] = [RunFinished(outcome=outcome, step=step, reason=reason, error=record)]
+    if outcome == "paused" and failure is not None:
+        last.insert(0, _alarm(failure, step))
+    try:
+        reporter.emit(*last)
+    except StorageError:  # a disk without room for a checkpoint may have none for the log either
+        _log.exception("The run's end is not in its event log")
+    _record_end(folder, outcome, step, record)
     return failure.exit_code if failure else code
+
+
+def _record_end(folder: RunFolder, outcome: Outcome, step: int, record: RunFailure | None) -> None:
+    """Write the exit record if the disk still takes it; without one the run counts as interrupted, which is true."""
+    try:
+        folder.end(outcome, step=step, error=record)
+    except OSError:
+        _log.exception("The run's end could not be recorded")
+
+
+def _alarm(failure: OPDError, step: int) -> AlarmRaised:
+    return AlarmRaised(
+        code=failure.code,
+        severity="critical",
+        step=step,
+        what="The run has paused.",
+        why=failure.message,
+        advice=failure.hint,
+    )
 
 
 def _translated(error: Exception) -> OPDError:
     """An unexpected error in the project's words."""
     text = str(error)
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return StorageError(
+            f"The disk did not take what the run wrote: {error.strerror}.",
+            hint="Free disk space or check the disk, then resume: the last checkpoint is whole.",
+        )
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
         return OutOfMemoryError(
             "The device ran out of memory.",

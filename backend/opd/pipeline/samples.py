@@ -34,10 +34,10 @@ class SampleRecorder:
         self._reporter, self._student, self._teacher, self._decode = reporter, student, teacher, decode
         self._records, self._prompt_ids, self._config = list(records[:num]), list(prompt_ids[:num]), config
 
-    def record(self, step: int, model: Any, author: Literal["student", "teacher", "baseline"]) -> None:
-        """One answer of `model` to every probe prompt."""
+    def record(self, step: int, model: Any, author: Literal["student", "teacher", "baseline"]) -> list[SampleRecorded]:
+        """One answer of `model` to every probe prompt, recorded and returned."""
         if not self._records:
-            return
+            return []
         answers = generate(
             model,
             self._prompt_ids,
@@ -66,3 +66,4 @@ class SampleRecorder:
                 )
             )
         self._reporter.emit(*events)
+        return events

@@ -6,6 +6,7 @@ In: a `Stage` (everything loaded). Out: a trained student, events through the re
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,7 +17,8 @@ import torch
 
 from opd.config import DivergenceObjective, GoldObjective, RunConfig
 from opd.data_loader import PromptRecord
-from opd.events import CheckpointSaved, RunResumed, StepLogged
+from opd.errors import StorageError
+from opd.events import AlarmRaised, CheckpointSaved, RunResumed, StepLogged
 from opd.pipeline.beside import LineReporter
 from opd.pipeline.reporter import Reporter, StopRequested, finite
 from opd.pipeline.results import Results
@@ -50,6 +52,8 @@ class Workbench:
     prompt_ids: list[list[int]]
     observe_step: Callable[[int, Metrics], None]
     """Called after each distillation step: alarms, live samples."""
+    recall_steps: Callable[[int], None]
+    """Called when the distillation goes on after this step: what was learnt from the steps before is learnt again."""
 
     @property
     def scratch(self) -> Path:
@@ -117,16 +121,19 @@ def distill(bench: Workbench, student: Student, answers: list[Completion] | None
         answers,
         Hooks(
             on_step=lambda step, metrics: _on_step(bench, step, metrics),
+            on_gap=lambda step, metrics: reporter.emit(StepLogged(step=step, metrics=finite(metrics))),
             should_stop=lambda: reporter.stop_mode() is not None,
             save_every=config.checkpoint.every_steps,
             save_root=root,
             save_keep=config.checkpoint.keep,
+            before_save=_DiskGuard(root, reporter).look,
             save_facts=lambda: {"config_digest": config.digest(), "events_seq": reporter.seq, "machine": machine()},
             on_saved=lambda saved, duration_s: reporter.emit(_saved_event(saved, duration_s)),
         ),
     )
     if resuming:
         reporter.emit(_resumed_event(found, rejected))
+        bench.recall_steps(found.step if found else 0)
     reporter.phase("distilling", total=config.max_steps, unit="steps")
     if found is None or found.step < config.max_steps:
         trainer.train(resume_from_checkpoint=str(found.path) if found else None)
@@ -145,6 +152,43 @@ def distill(bench: Workbench, student: Student, answers: list[Completion] | None
 def _on_step(bench: Workbench, step: int, metrics: Metrics) -> None:
     bench.reporter.step(StepLogged(step=step, metrics=finite(metrics)), step)
     bench.observe_step(step, metrics)
+
+
+class _DiskGuard:
+    """Looks at the free space before every checkpoint: a disk that is filled to the last byte takes the log with it."""
+
+    def __init__(self, root: Path, reporter: Reporter | LineReporter):
+        self._root, self._reporter, self._warned = root, reporter, False
+
+    def look(self, step: int) -> None:
+        """Warn once when two more checkpoints would not fit.
+
+        Raises:
+            StorageError: not even one fits; nothing was written.
+        """
+        needed = checkpoint.last_size(self._root)
+        if not needed:
+            return
+        free = shutil.disk_usage(self._root).free
+        found = f"{free / 1e6:,.0f} MB are free, a checkpoint takes {needed / 1e6:,.0f} MB."
+        if free < needed:
+            raise StorageError(
+                f"There is no room for the checkpoint of step {step}: {found}",
+                hint="Free disk space (`opd runs delete`) and resume: the checkpoint before it is whole.",
+                details={"step": step, "free_bytes": free, "needed_bytes": needed},
+            )
+        if free < 2 * needed and not self._warned:
+            self._reporter.emit(
+                AlarmRaised(
+                    code="disk_low",
+                    severity="warning",
+                    step=step,
+                    what="The disk is almost full.",
+                    why=found,
+                    advice="Free disk space, for example with `opd runs delete`; without room the run pauses.",
+                )
+            )
+        self._warned = free < 2 * needed
 
 
 def _trainer(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 
@@ -20,10 +21,10 @@ from opd.evaluation.report import write_reports
 from opd.evaluation.results import Evaluation
 from opd.evaluation.summary import per_prompt, summarize
 from opd.evaluation.verdict import reach_verdict
-from opd.events import RunStarted
+from opd.events import RunEvent, RunStarted, SampleRecorded, StepLogged
 from opd.pipeline import beside, stages
 from opd.pipeline.beside import Beside, LineReporter
-from opd.pipeline.reporter import Reporter
+from opd.pipeline.reporter import Reporter, StopRequested
 from opd.pipeline.results import Results
 from opd.pipeline.samples import SampleRecorder
 from opd.pipeline.stages import Workbench
@@ -87,8 +88,9 @@ class Walk:
             prompts=self.train,
             prompt_ids=self._encode(self.train),
             observe_step=self._observe_step,
+            recall_steps=self._recall_steps,
         )
-        if not self.resuming:
+        if isinstance(reporter, Reporter) and self.folder.summary().started is None:
             reporter.emit(self._started())
 
     def _encode(self, records: Sequence[PromptRecord]) -> list[list[int]]:
@@ -126,7 +128,39 @@ class Walk:
         if self.beside is not None:
             self.beside.relay()
         if step % self.config.evaluation.probe_every_steps == 0 or step == self.config.max_steps:
-            self.samples.record(step, self.student.model, "student")
+            for sample in self.samples.record(step, self.student.model, "student"):
+                self.reporter.emit(
+                    *self.monitor.observe_sample(step, sample.text, truncated=False, prompt=sample.prompt)
+                )
+
+    def _recall_steps(self, last: int) -> None:
+        """Show the monitor the steps that count, so that its alarms are those of an uninterrupted run."""
+        steps = {e.step: e.metrics for e in self._logged() if _is_step(e) and e.step <= last}
+        samples: dict[int, list[SampleRecorded]] = {}
+        for event in self._logged():
+            if isinstance(event, SampleRecorded) and event.author == "student" and 0 < event.step <= last:
+                samples.setdefault(event.step, []).append(event)
+        for step in sorted(steps):
+            self.monitor.observe(step, steps[step])
+            probes = samples.get(step, [])
+            for sample in {sample.prompt_id: sample for sample in probes}.values():
+                self.monitor.observe_sample(step, sample.text, truncated=False, prompt=sample.prompt)
+
+    def _logged(self) -> Iterator[RunEvent]:
+        after = 0
+        with self.folder.reader() as reader:
+            while page := reader.read(after):
+                after = page[-1].seq
+                yield from (stored.event for stored in page)
+
+    def first_samples(self) -> None:
+        """What student and teacher answer before the first step, each recorded once however often the run resumes."""
+        earlier = takewhile(lambda event: not _is_step(event), self._logged())
+        known = {event.author for event in earlier if isinstance(event, SampleRecorded)}
+        if "student" not in known:
+            self.samples.record(0, self.student.model, "student")
+        if "teacher" not in known:
+            self.samples.record(0, self.teacher, "teacher")
 
     # --- measuring --------------------------------------------------------------------------------
 
@@ -159,9 +193,8 @@ class Walk:
             progress=self.reporter.progress,
         )
         self.evaluations[name] = evaluation
-        if announce and self.results.get(f"measured_{name}") is None:
+        if announce and name not in self.folder.summary().evaluations:
             self.reporter.emit(summarize(name, evaluation, seed=self.config.seed))
-            self.results.put(f"measured_{name}", True)
 
     # --- training ---------------------------------------------------------------------------------
 
@@ -282,9 +315,7 @@ def walk(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) -> None
     run.load()
     config = run.config
     run.measure("before", run.student.model, "evaluating_before")
-    if not run.resuming:
-        run.samples.record(0, run.student.model, "student")
-        run.samples.record(0, run.teacher, "teacher")
+    run.first_samples()
     answers = stages.teacher_answers(run.bench, run.student) if stages.needs_answers(config) else None
     if config.warm_start.steps and answers is not None:
         run.warm_start(answers)
@@ -292,9 +323,11 @@ def walk(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) -> None
         run.start_baseline_beside()
     try:
         stages.distill(run.bench, run.student, answers, resuming=run.resuming)
-    finally:
-        if reporter.stop_mode() == "save":
+    except StopRequested as stop:
+        if stop.mode == "save":
             run.keep_student()
+        raise
+    finally:
         if reporter.stop_mode() and run.beside:
             run.beside.stop()
     run.keep_student()
@@ -304,8 +337,20 @@ def walk(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) -> None
         run.baseline()
     reporter.phase("finalizing")
     if config.evaluation.enabled and run.test:
-        reporter.emit(reach_verdict(run.evaluations, seed=config.seed))
+        tuned = len(config.baseline.learning_rates) > 1
+        verdict = reach_verdict(
+            run.evaluations,
+            alarms=folder.summary().alarms,
+            baseline_name="tuned imitation" if tuned else "imitation",
+            seed=config.seed,
+        )
+        if folder.summary().verdict != verdict:
+            reporter.emit(verdict)
     write_reports(folder)
+
+
+def _is_step(event: RunEvent) -> TypeGuard[StepLogged]:
+    return isinstance(event, StepLogged) and event.stage == "distillation"
 
 
 def _prompts(config: RunConfig, results: Results) -> tuple[list[PromptRecord], list[PromptRecord], list[PromptRecord]]:

@@ -9,6 +9,7 @@ crash. `opd train` and the studio make identical folders.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -208,7 +209,10 @@ class RunFolder:
         record: dict[str, Any] = {"outcome": outcome, "step": step, "time": time.time()}
         if error:
             record["error"] = error.model_dump()
-        write_json(self.path / "exit.json", record)
+        try:
+            write_json(self.path / "exit.json", record)
+        except OSError:  # a disk that cannot sync may still keep a word, and a torn one counts as none
+            (self.path / "exit.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 class RunStore:

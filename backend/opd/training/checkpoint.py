@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 
 from opd.errors import CheckpointDamagedError, StorageError
@@ -86,6 +87,7 @@ def commit(
             files[path.name] = {"sha256": file_digest(path), "num_bytes": path.stat().st_size}
         at("synced")
         manifest = {"format": 1, "step": step, "time": time.time(), "files": files, **facts}
+        manifest["digest"] = _content_digest(manifest)
         write_json(stage / MANIFEST, manifest)
         at("manifest")
         _remove(final)
@@ -93,10 +95,10 @@ def commit(
         at("renamed")
         fsync_dir(root)
         at("durable")
-    except OSError as error:
-        _remove(stage)
+    except (OSError, SafetensorError) as error:  # safetensors has its own word for a full disk
+        shutil.rmtree(stage, ignore_errors=True)
         raise StorageError(
-            f"The checkpoint of step {step} could not be written: {error.strerror or error}.",
+            f"The checkpoint of step {step} could not be written: {getattr(error, 'strerror', None) or error}.",
             hint="Free disk space and resume: the checkpoint before it is whole.",
             details={"step": step},
         ) from error
@@ -122,6 +124,12 @@ def newest_verified(root: Path, *, config_digest: str | None = None) -> tuple[Ch
     return None, rejected
 
 
+def last_size(root: Path) -> int:
+    """Bytes of the newest checkpoint's files; 0 where there is none."""
+    folders = _folders(root)
+    return sum(path.stat().st_size for path in folders[0].iterdir()) if folders else 0
+
+
 def verify(folder: Path) -> Checkpoint:
     """Check every file against the manifest.
 
@@ -132,6 +140,8 @@ def verify(folder: Path) -> Checkpoint:
     match = _NAME.fullmatch(folder.name)
     if not isinstance(manifest, dict) or match is None or manifest.get("step") != int(match[1]):
         raise _damaged(folder, "its manifest is missing, unreadable, or of another step")
+    if manifest.get("digest") != _content_digest(manifest):
+        raise _damaged(folder, f"{MANIFEST} does not match its own digest")
     files = manifest.get("files", {})
     extra = {p.name for p in folder.iterdir()} - set(files) - {MANIFEST}
     if extra or not files:
@@ -234,6 +244,12 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _content_digest(manifest: dict[str, Any]) -> str:
+    """SHA-256 over everything else that a manifest says."""
+    said = {name: value for name, value in manifest.items() if name != "digest"}
+    return text_digest(json.dumps(said, sort_keys=True))
 
 
 def text_digest(*texts: str) -> str:

@@ -55,11 +55,14 @@ class Hooks:
     """Doors to the outside; every one may be left as it is."""
 
     on_step: Callable[[int, Metrics], None] = lambda step, metrics: None
+    on_gap: Callable[[int, Metrics], None] = lambda step, metrics: None
+    """A step that ended the training, with what could be computed of it."""
     should_stop: Callable[[], bool] = lambda: False
     save_every: int | None = None
     save_root: Path | None = None
     save_keep: int = 2
     save_facts: Callable[[], dict[str, Any]] = dict
+    before_save: Callable[[int], None] = lambda step: None
     on_saved: Callable[[checkpoint.Checkpoint, float], None] = lambda saved, duration_s: None
     at_commit: Callable[[str], None] = lambda point: None
 
@@ -112,6 +115,7 @@ class WindowTrainer:
         self.clock = PhaseClock(next(student.model.parameters()).device)
         self._window_metrics: Metrics = {}
         self._tokens_seen = 0
+        self._saved: checkpoint.Checkpoint | None = None
 
     # --- the window -----------------------------------------------------------------------------
 
@@ -136,6 +140,7 @@ class WindowTrainer:
         )
         divisor = float(sum(totals.lengths))
         if divisor == 0:
+            self.hooks.on_gap(self.state.global_step + 1, {"loss": None})
             raise DivergedError(
                 "No row of this step holds a completion token, so there is nothing to learn from.",
                 hint="Look at the samples: the student ends every answer at once. Resume with a lower learning rate.",
@@ -146,6 +151,7 @@ class WindowTrainer:
             with self.accelerator.no_sync(model) if not last else nullcontext():
                 loss = loss + self.accumulate(batch, divisor, totals)
         if not math.isfinite(loss.item()):
+            self.hooks.on_gap(self.state.global_step + 1, {"loss": None})
             raise _diverged("loss", self.state.global_step + 1)
         self._window_metrics = self._describe(totals)
         return loss
@@ -207,6 +213,7 @@ class WindowTrainer:
         if "loss" not in logs:
             return  # the loop's closing summary, which the run's summary replaces
         if not math.isfinite(logs.get("grad_norm", 0.0)):
+            self.hooks.on_gap(self.state.global_step, {"loss": logs["loss"], "grad_norm": None})
             raise _diverged("gradient", self.state.global_step)
         times = self.clock.take()
         known = sum(v for k, v in times.items() if k != "time/step_s")
@@ -219,8 +226,11 @@ class WindowTrainer:
     # --- checkpoints -------------------------------------------------------------------------------
 
     def save_now(self) -> checkpoint.Checkpoint:
-        """Write a verified checkpoint of the current step."""
+        """Write a verified checkpoint of the current step; one that this trainer has written already is kept."""
         assert self.hooks.save_root is not None  # noqa: S101  # callers ask only where a folder was given
+        if self._saved is not None and self._saved.step == self.state.global_step:
+            return self._saved
+        self.hooks.before_save(self.state.global_step)
         begun = time.perf_counter()
         facts = {**self.hooks.save_facts(), "tokens_seen": self._tokens_seen}
         saved = checkpoint.commit(
@@ -231,6 +241,7 @@ class WindowTrainer:
             keep=self.hooks.save_keep,
             at=self.hooks.at_commit,
         )
+        self._saved = saved
         self.hooks.on_saved(saved, time.perf_counter() - begun)
         return saved
 
@@ -276,6 +287,11 @@ class StopAndSave(TrainerCallback):
         control.should_training_stop = control.should_training_stop or stop
         due = hooks.save_every is not None and state.global_step % hooks.save_every == 0
         control.should_save = hooks.save_root is not None and due and not stop
+        return control
+
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> TrainerControl:
+        """Whoever asks for an end during a save does not wait for another step."""
+        control.should_training_stop = control.should_training_stop or self.trainer.hooks.should_stop()
         return control
 
 

@@ -102,8 +102,8 @@ async def test_a_cursor_gets_what_comes_after_it(client: Client, run: RunFolder)
 async def test_nothing_is_lost_doubled_or_swapped_over_drops_while_it_is_written(
     client: Client, run: RunFolder
 ) -> None:
-    total, drops, rng = 20_000, 20, random.Random(0)
-    writer = threading.Thread(target=write, args=(run, 1, total, 25))
+    total, drops, rng = 100_000, 20, random.Random(0)
+    writer = threading.Thread(target=write, args=(run, 1, total, 100))
     writer.start()
     seen: list[int] = []
     limits = sorted(rng.sample(range(1, total), drops))

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from opd.events import EvaluationFinished, RunFinished, SampleRecorded, StepLogg
 from opd.pipeline.run import run_folder
 from opd.store.runs import RunFolder, RunStore
 from opd.training import checkpoint
+from run_processes import RunProcess
 from tiny import save_model
 
 STEPS = 12
@@ -83,7 +81,7 @@ def same_weights(one: RunFolder, other: RunFolder) -> bool:
 def whole(models: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """An uninterrupted run with everything switched on; in a process of its own, like the interrupted ones."""
     run = RunStore(tmp_path_factory.mktemp("whole")).create(everything(models))
-    assert start(run).wait(timeout=300) == 0
+    assert RunProcess(run).wait() == 0
     return run
 
 
@@ -93,23 +91,12 @@ def everything(models: Path) -> RunConfig:
     )
 
 
-def start(run: RunFolder) -> subprocess.Popen[bytes]:
-    with run.log_path.open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "opd.pipeline", str(run.path)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-
-
-def wait_for_step(run: RunFolder, step: int, process: subprocess.Popen[bytes]) -> None:
-    while process.poll() is None:
+def wait_for_step(run: RunFolder, step: int, process: RunProcess) -> None:
+    while process.is_alive():
         if run.events_path.exists() and run.summary().step >= step:
             return
         time.sleep(0.01)
-    pytest.fail(f"the run ended before step {step}: {run.log_path.read_text()[-2000:]}")
+    pytest.fail(f"the run ended before step {step}: {process.log()}")
 
 
 def test_a_run_reaches_its_verdict_and_leaves_a_model(whole: RunFolder) -> None:
@@ -134,12 +121,11 @@ def test_a_run_reaches_its_verdict_and_leaves_a_model(whole: RunFolder) -> None:
 def test_a_killed_run_ends_with_the_same_bits(models: Path, whole: RunFolder, tmp_path: Path, step: int) -> None:
     """7 prompts and 4 rows a step: step 4 is in the third epoch already."""
     run = RunStore(tmp_path).create(everything(models))
-    process = start(run)
+    process = RunProcess(run)
     wait_for_step(run, step, process)
     process.kill()
-    process.wait()
     assert run.state() == "interrupted"
-    assert start(run).wait(timeout=300) == 0
+    assert RunProcess(run).wait() == 0
     assert same_weights(run, whole)
     assert losses(run) == losses(whole)
     summary = run.summary()
@@ -149,33 +135,32 @@ def test_a_killed_run_ends_with_the_same_bits(models: Path, whole: RunFolder, tm
 
 def test_sigterm_saves_and_a_resume_ends_with_the_same_bits(models: Path, whole: RunFolder, tmp_path: Path) -> None:
     run = RunStore(tmp_path).create(everything(models))
-    process = start(run)
+    process = RunProcess(run)
     wait_for_step(run, 5, process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 130
+    process.send(signal.SIGTERM)
+    assert process.wait(60) == 130
     assert run.state() == "stopped"
     found, rejected = checkpoint.newest_verified(run.checkpoints_path)
     assert found is not None
     assert found.step == run.summary().step
     assert rejected == []
     assert run.student_path.is_dir(), "stopped and saved: there is a model to take away"
-    assert start(run).wait(timeout=300) == 0
+    assert RunProcess(run).wait() == 0
     assert same_weights(run, whole)
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(models: Path, whole: RunFolder, tmp_path: Path) -> None:
     run = RunStore(tmp_path).create(everything(models))
-    process = start(run)
+    process = RunProcess(run)
     wait_for_step(run, 8, process)
     process.kill()
-    process.wait()
     newest, _ = checkpoint.newest_verified(run.checkpoints_path)
     assert newest is not None
     path = newest.path / "model.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    assert start(run).wait(timeout=300) == 0
+    assert RunProcess(run).wait() == 0
     (resumed,) = [e.event for e in events(run) if e.event.kind == "run_resumed"]
     assert resumed.step < newest.step
     assert newest.path.name in resumed.reason
@@ -184,10 +169,10 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(models: Path, whole: RunFo
 
 def test_discard_keeps_the_earlier_checkpoint_only(models: Path, tmp_path: Path) -> None:
     run = RunStore(tmp_path).create(config(models, max_steps=10_000))
-    process = start(run)
+    process = RunProcess(run)
     wait_for_step(run, 7, process)
     run.request_stop("discard")
-    assert process.wait(timeout=60) == 130
+    assert process.wait(60) == 130
     found, _ = checkpoint.newest_verified(run.checkpoints_path)
     assert found is not None
     assert found.step % 3 == 0

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opd.config import RunConfig, parse_config
 from opd.errors import BusyError, NotFoundError
-from opd.events import PhaseStarted, RunFailure, RunResumed, StepLogged, StoredEvent, fold
+from opd.events import AlarmRaised, PhaseStarted, RunFailure, RunResumed, StepLogged, StoredEvent, fold
 from opd.store.events_db import EventReader, EventWriter
 from opd.store.files import write_json
 from opd.store.runs import RunStore
@@ -120,6 +120,7 @@ def test_a_resume_supersedes_later_steps_of_the_distillation_only(tmp_path: Path
     assert (summary.step, summary.exactness, summary.num_resumes) == (3, "exact", 1)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=300),
     st.integers(1, 50),
@@ -145,3 +146,12 @@ def test_values_that_are_no_numbers_are_gaps(tmp_path: Path) -> None:
     (bucket,) = EventReader(tmp_path / "events.db").buckets(["loss"], max_points=1)["loss"]
     assert (bucket.num, bucket.num_missing, bucket.max) == (0, 2, None)
     assert isinstance(EventReader(tmp_path / "events.db").read()[0], StoredEvent)
+
+
+def test_alarms_of_steps_that_come_again_are_not_said_twice() -> None:
+    def alarm(step: int, code: str = "x") -> AlarmRaised:
+        return AlarmRaised(code=code, severity="warning", step=step, what="w", why="y", advice="a")
+
+    story = [alarm(2), alarm(5), alarm(4, "storage_failed"), RunResumed(step=4, exactness="exact", reason=""), alarm(5)]
+    stored = [StoredEvent(seq=n, time=0.0, event=event) for n, event in enumerate(story, 1)]
+    assert [raised.step for raised in fold(stored).alarms] == [2, 5]

@@ -14,6 +14,7 @@ import { appendPoint, lastStep, type Series, seriesFromBuckets, truncateAfter, e
 export const MAX_LOG = 500;
 export const MAX_SAMPLES = 2000;
 const MAX_ALARMS = 50;
+const PAUSE_ALARMS = new Set(["storage_failed", "budget_reached"]);
 const MAX_VIEWS = 4;
 
 export type Connection = "connecting" | "replaying" | "live" | "waiting" | "refused";
@@ -189,6 +190,8 @@ function apply(view: RunView, stored: StoredEvent): void {
         summary.exactness === "continued" || event.exactness === "continued" ? "continued" : "exact";
       summary.finished = null;
       summary.num_resumes += 1;
+      // Alarms of later steps come again; what a pause was about is over.
+      summary.alarms = summary.alarms.filter((alarm) => alarm.step <= event.step && !PAUSE_ALARMS.has(alarm.code));
       closePhase(view, before);
       supersede(view, event.step);
       break;

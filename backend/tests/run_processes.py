@@ -1,0 +1,99 @@
+"""Runs as processes that start at once: torch is imported a single time, and every run is a fork of that process.
+
+What runs in the fork is what `python -m opd.pipeline` runs. A run that is to die at a named point of a checkpoint's
+commit patches only the observer of those points, which the code under test calls anyway; the death is a real SIGKILL.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from opd.store.runs import RunFolder
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(
+    [
+        "opd.pipeline.walk", "opd.training.gold", "peft", "torch._dynamo", "accelerate.optimizer",
+        "transformers.models.qwen3.modeling_qwen3",
+    ]
+)  # fmt: skip
+
+Fault = Callable[[], None]
+"""Something that goes wrong inside a run's process; a function of a module, so that it can be sent there."""
+
+
+class RunProcess:
+    """A run, or a resume of it, in a process of its own.
+
+    Args:
+        fault_at: name of a point of the checkpoint's commit at which `fault` happens inside the process…
+        occurrence: …the nth time it gets there.
+        fault: what happens; by default the process is killed.
+        before: called inside the process before the run begins.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        *,
+        fault_at: str | None = None,
+        occurrence: int = 1,
+        fault: Fault | None = None,
+        before: Fault | None = None,
+    ):
+        self.log_path = run.log_path
+        self._process = _CONTEXT.Process(target=_run, args=(run.path, fault_at, occurrence, fault or die, before))
+        self._process.start()
+
+    def wait(self, timeout_s: float = 300) -> int | None:
+        """The exit code, minus the signal's number after a signal; None if it is still at work after the timeout."""
+        self._process.join(timeout_s)
+        return self._process.exitcode
+
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+    def kill(self) -> None:
+        """`kill -9`, and wait until it is gone."""
+        self._process.kill()
+        self._process.join()
+
+    def log(self) -> str:
+        return self.log_path.read_text()[-3000:]
+
+
+def die() -> None:
+    """`kill -9` from the inside."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _run(path: Path, point: str | None, occurrence: int, fault: Fault, before: Fault | None) -> None:
+    """The child: one run, or a resume of it, that meets a fault at the nth time it reaches `point`."""
+    from opd.pipeline.run import run_folder
+    from opd.training import checkpoint
+
+    log = os.open(path / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    if point is not None:
+        left = [occurrence]
+
+        def meet(reached: str) -> None:
+            if reached == point:
+                left[0] -= 1
+                if left[0] == 0:
+                    fault()
+
+        commit = checkpoint.commit
+        checkpoint.commit = lambda *args, **options: commit(*args, **{**options, "at": meet})  # type: ignore[assignment]
+    if before is not None:
+        before()
+    os._exit(run_folder(RunFolder(path), take_signals=True))
