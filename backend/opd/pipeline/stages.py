@@ -115,6 +115,7 @@ def distill(bench: Workbench, student: Student, answers: list[Completion] | None
     config, reporter = bench.config, bench.reporter
     root = bench.folder.checkpoints_path
     found, rejected = checkpoint.newest_verified(root, config_digest=config.digest())
+    guard = _DiskGuard(root, reporter, student.model)
     trainer = _trainer(
         bench,
         student,
@@ -126,7 +127,7 @@ def distill(bench: Workbench, student: Student, answers: list[Completion] | None
             save_every=config.checkpoint.every_steps,
             save_root=root,
             save_keep=config.checkpoint.keep,
-            before_save=_DiskGuard(root, reporter).look,
+            before_save=guard.look,
             save_facts=lambda: {"config_digest": config.digest(), "events_seq": reporter.seq, "machine": machine()},
             on_saved=lambda saved, duration_s: reporter.emit(_saved_event(saved, duration_s)),
         ),
@@ -136,6 +137,7 @@ def distill(bench: Workbench, student: Student, answers: list[Completion] | None
         bench.recall_steps(found.step if found else 0)
     reporter.phase("distilling", total=config.max_steps, unit="steps")
     if found is None or found.step < config.max_steps:
+        guard.look(found.step if found else 0)
         trainer.train(resume_from_checkpoint=str(found.path) if found else None)
     else:
         checkpoint.load_learned(student.model, found.path)
@@ -155,10 +157,15 @@ def _on_step(bench: Workbench, step: int, metrics: Metrics) -> None:
 
 
 class _DiskGuard:
-    """Looks at the free space before every checkpoint: a disk that is filled to the last byte takes the log with it."""
+    """Looks at the free space before the first step and every checkpoint.
 
-    def __init__(self, root: Path, reporter: Reporter | LineReporter):
+    A disk that is filled to the last byte takes the log with it; and hours of work need a place to go.
+    """
+
+    def __init__(self, root: Path, reporter: Reporter | LineReporter, model: Any):
         self._root, self._reporter, self._warned = root, reporter, False
+        learned = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+        self._expected = 3 * learned  # the weights and AdamW's two moments of each
 
     def look(self, step: int) -> None:
         """Warn once when two more checkpoints would not fit.
@@ -166,15 +173,14 @@ class _DiskGuard:
         Raises:
             StorageError: not even one fits; nothing was written.
         """
-        needed = checkpoint.last_size(self._root)
-        if not needed:
-            return
+        needed = checkpoint.last_size(self._root) or self._expected
+        self._root.mkdir(exist_ok=True)
         free = shutil.disk_usage(self._root).free
         found = f"{free / 1e6:,.0f} MB are free, a checkpoint takes {needed / 1e6:,.0f} MB."
         if free < needed:
             raise StorageError(
-                f"There is no room for the checkpoint of step {step}: {found}",
-                hint="Free disk space (`opd runs delete`) and resume: the checkpoint before it is whole.",
+                f"There is no room for a checkpoint at step {step}: {found}",
+                hint="Free disk space (`opd runs delete`) and resume: what was saved before is whole.",
                 details={"step": step, "free_bytes": free, "needed_bytes": needed},
             )
         if free < 2 * needed and not self._warned:

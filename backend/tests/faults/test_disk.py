@@ -107,7 +107,7 @@ def test_too_little_room_is_said_before_it_is_used_up(torture: Torture, monkeypa
     assert run_folder(run, observe=fill) == 1
     assert run.state() == "paused"
     assert [(a.code, a.step) for a in alarms(run) if a.code in ("disk_low", "storage_failed")] == [
-        ("disk_low", 2),
+        ("disk_low", 0),
         ("storage_failed", 5),
     ]
     found, _ = checkpoint.newest_verified(run.checkpoints_path)
@@ -116,6 +116,14 @@ def test_too_little_room_is_said_before_it_is_used_up(torture: Torture, monkeypa
     monkeypatch.undo()
     assert RunProcess(run).wait() == 0
     assert model_digest(run) == model_digest(torture.whole)
+
+
+def test_a_run_without_room_for_a_checkpoint_does_not_begin(torture: Torture, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = torture.store.create(torture.config)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(10**12, 0, 10_000))
+    assert run_folder(run) == 1
+    assert (run.state(), run.summary().step) == ("paused", 0)
+    assert "no room" in str(run.failure())
 
 
 def test_whichever_operation_fails_a_whole_checkpoint_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
