@@ -1,4 +1,6 @@
 /** The frame and the routes. Pages are loaded when they are opened. */
+import { useHotkeys } from "@mantine/hooks";
+import { openSpotlight } from "@mantine/spotlight";
 import { lazy, Suspense, useState } from "react";
 import { Navigate, Route, Routes } from "react-router";
 
@@ -25,6 +27,8 @@ const SettingsPage = lazy(async () => ({ default: (await import("./pages/Setting
 const RETRY_MS = 3000;
 
 export function App() {
+  // Here and not in the palette, which is still being fetched when a quick hand presses the key.
+  useHotkeys([["mod+K", openSpotlight]], []);
   return (
     <ErrorBoundary>
       <a className="skip-link" href="#content">

@@ -261,7 +261,7 @@ export const strings = {
   run: {
     title: "Run",
     step: (step: number, of: number) => `Step ${count(step)} of ${count(of)}`,
-    left: "Left",
+    left: (time: string) => `${time} left`,
     leftHelp: "Left in this phase, at its pace so far",
     elapsed: "Elapsed",
     samples: "Answers to held-out prompts",
@@ -341,6 +341,7 @@ export const strings = {
       worse: "Worse",
       not_measured: "Not measured",
     },
+    short: { better: "better", no_significant_change: "no clear change", worse: "worse" },
     subject: { before: "Before", sft: "SFT baseline", after: "After", teacher: "Teacher" },
     subjectHelp: {
       before: "The student as it came",

@@ -88,7 +88,7 @@ export function Commands() {
     <KeyboardHelp opened={keysOpen} onClose={() => setKeysOpen(false)} />
     <Spotlight
       actions={groups.filter((group) => group.actions.length > 0)}
-      shortcut={["mod + K"]}
+      shortcut={null}
       nothingFound={strings.palette.nothing}
       highlightQuery
       scrollable

@@ -2,6 +2,7 @@
 import {
   type CSSVariablesResolver,
   createTheme,
+  defaultVariantColorsResolver,
   type MantineColorsTuple,
 } from "@mantine/core";
 
@@ -75,8 +76,11 @@ export const theme = createTheme({
   colors: { petrol, gray: ink, dark: night, yellow: amber, red: coral },
   primaryColor: "petrol",
   primaryShade: { light: 7, dark: 4 },
-  autoContrast: true,
-  luminanceThreshold: 0.32,
+  // What is written on a filled control: white on the dark accent of the light theme, ink on the light one of the dark.
+  variantColorResolver: (input) => {
+    const colors = defaultVariantColorsResolver(input);
+    return input.variant === "filled" ? { ...colors, color: "var(--on-filled)", hoverColor: "var(--on-filled)" } : colors;
+  },
   black: "#142021",
   fontFamily: '"Inter Variable", ui-sans-serif, system-ui, "Segoe UI", Roboto, sans-serif',
   fontFamilyMonospace: '"JetBrains Mono Variable", ui-monospace, "SF Mono", Menlo, Consolas, monospace',

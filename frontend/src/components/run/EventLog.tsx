@@ -18,8 +18,7 @@ export function EventLog({ log }: { log: StoredEvent[] }) {
             </time>
             <span className={classes.logDot} aria-hidden />
             <span>
-              {text}
-              {detail && <span className={classes.logDetail}>{detail}</span>}
+              {text} {detail && <span className={classes.logDetail}>{detail}</span>}
             </span>
           </li>
         );

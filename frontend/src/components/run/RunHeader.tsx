@@ -36,26 +36,6 @@ export function RunHeader({ view, name, config, onRetry }: Props) {
         </h1>
         {view.state && <StateChip state={view.state} />}
         <dl className={`${classes.headFacts} num`}>
-          {summary.step > 0 && (
-            <div>
-              <dt className="visually-hidden">{strings.run.title}</dt>
-              <dd data-testid="step">{strings.run.step(summary.step, maxSteps)}</dd>
-            </div>
-          )}
-          {counted && (
-            <div>
-              <dt>{strings.phase[summary.phase ?? ""]?.short}</dt>
-              <dd>
-                {count(summary.phase_done)} / {count(summary.phase_total)}
-              </dd>
-            </div>
-          )}
-          {eta !== null && eta >= 1 && (
-            <div title={strings.run.leftHelp}>
-              <dt>{strings.run.left}</dt>
-              <dd>{duration(Math.ceil(eta))}</dd>
-            </div>
-          )}
           <div>
             <dt>{strings.run.elapsed}</dt>
             <dd>{duration(secondsElapsed(view, now))}</dd>
@@ -63,9 +43,23 @@ export function RunHeader({ view, name, config, onRetry }: Props) {
         </dl>
       </div>
       <Track steps={steps} />
-      <p className={classes.doing}>
-        {doing ?? (summary.finished?.reason || (view.state && strings.run.ended[view.state]) || "\u00a0")}
-      </p>
+      <div className={classes.doingRow}>
+        <p className={classes.doing}>
+          {doing ?? (summary.finished?.reason || (view.state && strings.run.ended[view.state]) || "")}
+        </p>
+        <p className={`${classes.progress} num`}>
+          {counted ? (
+            <strong>
+              {count(summary.phase_done)} / {count(summary.phase_total)}
+            </strong>
+          ) : (
+            summary.step > 0 && <strong data-testid="step">{strings.run.step(summary.step, maxSteps)}</strong>
+          )}
+          {eta !== null && eta >= 1 && (
+            <span title={strings.run.leftHelp}>{strings.run.left(duration(Math.ceil(eta)))}</span>
+          )}
+        </p>
+      </div>
       <Connection view={view} onRetry={onRetry} />
       <Announcer view={view} />
     </header>

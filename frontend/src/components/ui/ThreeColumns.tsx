@@ -52,7 +52,7 @@ export function ThreeColumns({ columns, sizes, onSizes, tab, onTab }: Props) {
       step="8px"
       shiftStep="64px"
       withHandle={false}
-      onResizeEnd={(_, next) => onSizes(next.map(String))}
+      onSizeChange={(next) => onSizes(next.map(String))}
     >
       <Splitter.Pane defaultSize={px(leftSize)} min="300px" max="520px" className={classes.left} data-column={left.id}>
         {left.content}

@@ -136,24 +136,27 @@ function Measures({ evaluations }: { evaluations: Record<string, EvaluationFinis
 
 function Lines({ verdict }: { verdict: VerdictReached }) {
   if (verdict.lines.length === 0) return null;
+  const metrics = Map.groupBy(verdict.lines, (line) => line.metric);
   return (
     <div className={classes.lines}>
-      {verdict.lines.map((line) => {
-        const { mean, low, high } = line.difference;
-        const text = (value: number) => differenceText(line.metric, value);
-        return (
-          <div key={`${line.metric} ${line.baseline}`} className={classes.line} data-conclusion={line.conclusion}>
-            <span>
-              {strings.metric[line.metric]?.name ?? line.metric}{" "}
-              <span className="faint">{strings.verdict.versus[line.baseline]}</span>
-            </span>
-            <strong className="num" title={strings.verdict.difference(text(low), text(high))}>
-              {text(mean)}
-            </strong>
-            <span className={classes.lineWord}>{strings.verdict.conclusion[line.conclusion]}</span>
-          </div>
-        );
-      })}
+      {[...metrics].map(([metric, lines]) => (
+        <div key={metric} className={classes.lineGroup}>
+          <p title={strings.metric[metric]?.help}>{strings.metric[metric]?.name ?? metric}</p>
+          {lines.map((line) => {
+            const { mean, low, high } = line.difference;
+            const text = (value: number) => differenceText(metric, value);
+            return (
+              <div key={line.baseline} className={classes.line} data-conclusion={line.conclusion}>
+                <span className="dim">{strings.verdict.versus[line.baseline]}</span>
+                <span className="num" title={strings.verdict.difference(text(low), text(high))}>
+                  {text(mean)}
+                </span>
+                <span className={classes.lineWord}>{strings.verdict.short[line.conclusion]}</span>
+              </div>
+            );
+          })}
+        </div>
+      ))}
     </div>
   );
 }

@@ -1,0 +1,102 @@
+"""The browser for the tests, and what every story does with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page, Playwright, expect
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+AXE = Path(__file__).resolve().parents[3] / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
+# A run on a loaded machine: only something that hangs gets here.
+RUN_TIMEOUT_MS = 600_000
+
+
+def launch(playwright: Playwright) -> Browser:
+    """The Chromium of $OPD_BROWSER or of PATH, else Playwright's own."""
+    names = [os.environ.get("OPD_BROWSER", ""), "chromium", "chromium-browser", "google-chrome"]
+    path = next((found for name in names if name and (found := shutil.which(name))), None)
+    return playwright.chromium.launch(executable_path=path, args=FLAGS)
+
+
+def chip(page: Page, state: str) -> Locator:
+    """The run's state in the head of the run column."""
+    return page.locator("header").get_by_text(state, exact=True)
+
+
+def wait_for_step(page: Page, step: int) -> int:
+    """Wait until the run has logged a step; answers the step it is at."""
+    page.wait_for_function(
+        """(wanted) => {
+            const text = document.querySelector('[data-testid="step"]')?.textContent ?? '';
+            return Number(text.replace(/,/g, '').match(/Step (\\d+)/)?.[1] ?? 0) >= wanted;
+        }""",
+        arg=step,
+        timeout=RUN_TIMEOUT_MS,
+    )
+    found = re.search(r"Step ([\d,]+)", page.get_by_test_id("step").inner_text())
+    assert found is not None
+    return int(found[1].replace(",", ""))
+
+
+def wait_for_verdict(page: Page) -> str:
+    """Wait for the end of a run that ends well; answers the headline."""
+    headline = page.get_by_test_id("headline")
+    headline.wait_for(timeout=RUN_TIMEOUT_MS)
+    expect(chip(page, "Done")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    return headline.inner_text()
+
+
+def plotted_steps(page: Page, chart: str = "Loss") -> list[int]:
+    """The steps behind a chart, as its table of numbers shows them."""
+    page.get_by_role("button", name=f"More for {chart}").click()
+    page.get_by_role("menuitem", name="Show the numbers").click()
+    dialog = page.get_by_role("dialog", name=chart)
+    dialog.get_by_role("row").nth(1).wait_for()
+    cells: list[str] = dialog.locator("tbody tr td:first-child").all_inner_texts()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    return [int(cell.replace(",", "")) for cell in cells]
+
+
+def picture(page: Page, chart: str = "Loss") -> str:
+    """What a chart's canvas shows now."""
+    found: str = page.get_by_role("figure", name=chart).locator("canvas").evaluate("canvas => canvas.toDataURL()")
+    return found
+
+
+def choose_model(page: Page, role: str, label: str) -> None:
+    """Open the picker of teacher or student and choose a model of this machine."""
+    page.get_by_role("button", name=re.compile(f"^{role}: ")).click()
+    page.get_by_role("option", name=re.compile(label)).click()
+
+
+def set_number(page: Page, label: str, value: float) -> None:
+    """Type into a number field of the recipe."""
+    field = page.get_by_role("textbox", name=label, exact=True)
+    field.fill(str(value))
+    field.blur()
+
+
+def serious_violations(page: Page) -> list[dict[str, Any]]:
+    """What axe finds on the page as it is, serious and critical only."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found: list[dict[str, Any]] = page.evaluate(
+        """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations
+            .filter((item) => ['serious', 'critical'].includes(item.impact))
+            .map((item) => ({ id: item.id, help: item.help, where: item.nodes.slice(0, 5).map((node) =>
+                node.target.join(' ') + ': ' + (node.any[0]?.message ?? node.failureSummary)) }))"""
+    )
+    return found

@@ -1,0 +1,47 @@
+"""A real studio in a process of its own, and a real browser that looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+import opd
+from e2e.browser import launch
+from e2e.studio_process import StudioProcess
+
+
+# Module-wide, not session-wide: while Playwright is open no other test of this process can run an event loop.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, headless."""
+    with sync_playwright() as playwright:
+        opened = launch(playwright)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioProcess]:
+    """`opd studio` of an empty data folder, as a person starts it; its runs end with it."""
+    if not (Path(opd.__file__).parent / "ui" / "index.html").is_file():
+        pytest.fail("The pages are not built: run `make build` (or `npm run build` in frontend/).")
+    with StudioProcess(tmp_path_factory.mktemp("studio")) as process:
+        yield process
+
+
+@pytest.fixture
+def page(browser: Browser, studio: StudioProcess) -> Iterator[Page]:
+    """A page of the studio with a session, opened through the printed address. A script error fails the test."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    opened = context.new_page()
+    errors: list[str] = []
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.set_default_timeout(60_000)
+    opened.goto(studio.fresh_address())
+    opened.get_by_role("navigation").wait_for()
+    yield opened
+    context.close()
+    assert errors == []

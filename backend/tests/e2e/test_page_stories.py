@@ -1,0 +1,135 @@
+"""The page itself: keyboard alone, narrow screens, assistive technology, other people's text, no session."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from e2e.browser import serious_violations
+from e2e.studio_process import StudioProcess
+from seeded_run import make_run
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+ADDRESSES = {
+    "new run": "/opd",
+    "finished run": "/opd/seeded",
+    "runs": "/runs",
+    "record of a run": "/runs/seeded",
+    "comparison": "/runs/compare?ids=seeded,second",
+    "datasets": "/datasets",
+    "teachers": "/teachers",
+    "settings": "/settings",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def finished_runs(studio: StudioProcess) -> None:
+    """Two runs that are over, without the minutes that real ones take."""
+    make_run(studio.folder, "seeded", num_steps=120).end("done", step=120)
+    make_run(studio.folder, "second", seed=1, num_steps=80).end("done", step=80)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_serious_accessibility_issue_on_any_page(page: Page, studio: StudioProcess, scheme: str) -> None:
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    found = {}
+    for name, address in ADDRESSES.items():
+        page.goto(studio.url + address)
+        page.get_by_role("main").get_by_role("heading").first.wait_for()
+        page.wait_for_load_state("networkidle")
+        if violations := serious_violations(page):
+            found[name] = violations
+    assert found == {}
+
+
+def test_keyboard_alone_reaches_everything(page: Page) -> None:
+    # The first Tab offers a way past the navigation.
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+
+    # The palette goes anywhere.
+    page.keyboard.press("Control+k")
+    expect(page.get_by_placeholder("Where to, or what to do?")).to_be_focused()
+    page.keyboard.type("settings")
+    expect(page.locator(".mantine-Spotlight-action[data-selected]")).to_have_text("Settings")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1, name="Settings")).to_be_visible()
+
+    # Letters do, too, and the list of them is one key away.
+    page.keyboard.press("?")
+    keys = page.get_by_role("dialog", name="Keyboard")
+    expect(keys).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    expect(page.get_by_role("heading", level=1, name="Runs")).to_be_visible()
+
+    # A chart is read with the arrow keys, which say what they find.
+    page.get_by_role("link", name="Tiny learns sums <seeded>").focus()
+    page.keyboard.press("Enter")
+    chart = page.get_by_role("figure", name="Loss", exact=True)
+    chart.get_by_role("application").focus()
+    page.keyboard.press("Home")
+    expect(chart.locator("[aria-live]")).to_contain_text("step 1:")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(chart.locator("[aria-live]")).to_contain_text("step 12:")
+
+    # Columns are widened with the arrow keys, and the width is still there after a reload.
+    divider = page.get_by_role("separator").first
+    divider.focus()
+    before = page.locator("[data-column=setup]").bounding_box()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    after = page.locator("[data-column=setup]").bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["width"] > before["width"]
+    page.reload()
+    page.get_by_role("figure", name="Loss", exact=True).wait_for()
+    kept = page.locator("[data-column=setup]").bounding_box()
+    assert kept is not None
+    assert kept["width"] == pytest.approx(after["width"], abs=2)
+
+
+def test_narrow_screens_get_tabs_and_nothing_sticks_out(page: Page, studio: StudioProcess) -> None:
+    for width in (1024, 700, 360):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(f"{studio.url}/opd/seeded")
+        tabs = page.get_by_role("tablist")
+        tabs.get_by_role("tab", name="Verdict").click()
+        expect(page.get_by_test_id("headline")).to_be_visible()
+        tabs.get_by_role("tab", name="Setup").click()
+        expect(page.get_by_text("A run's settings cannot change")).to_be_visible()
+        tabs.get_by_role("tab", name="Run", exact=True).click()
+        page.get_by_role("figure", name="Loss", exact=True).wait_for()
+        overflow = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        assert overflow <= 0, f"the page is {overflow} px wider than a {width} px window"
+
+
+def test_model_text_is_text_and_nothing_is_asked_of_other_hosts(page: Page, studio: StudioProcess) -> None:
+    hosts: set[str] = set()
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+    page.goto(f"{studio.url}/opd/seeded")
+    page.get_by_text("Answers to held-out prompts").wait_for()
+    # One of the seeded run's answers tries to run scripts, load pictures and link to javascript:.
+    scrubber = page.get_by_role("slider", name="Step")
+    scrubber.press("Home")
+    while page.locator("pre").filter(has_text="<script>").count() == 0:
+        assert scrubber.get_attribute("aria-valuenow") != scrubber.get_attribute("aria-valuemax")
+        scrubber.press("ArrowRight")
+    expect(page.locator("pre").filter(has_text="<script>").first).to_be_visible()
+    assert page.title() == "OPD Studio"
+    assert page.locator("main img, main a[href^='javascript']").count() == 0
+    assert hosts == {studio.url.removeprefix("http://")}
+
+
+def test_a_page_without_a_session_shows_nothing_but_what_to_do(browser: Browser, studio: StudioProcess) -> None:
+    context = browser.new_context()
+    stranger = context.new_page()
+    stranger.goto(f"{studio.url}/runs")
+    expect(stranger.get_by_text("This page needs the address that opd studio printed")).to_be_visible()
+    assert stranger.get_by_role("navigation").count() == 0
+    context.close()
