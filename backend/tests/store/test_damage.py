@@ -38,7 +38,7 @@ def read_events(path: Path) -> Any:
 def make_studio(root: Path) -> Path:
     db = StudioDb(root / "studio.db")
     for number in range(200):
-        db.add_dataset(DatasetRow(f"id{number}", "name" * 20, "file.jsonl", float(number)))
+        db.add_dataset(DatasetRow(f"id{number}", "name" * 20, "file.jsonl", float(number), "{}"))
         db.enqueue(f"run-{number}")
     db.close()
     return root / "studio.db"
