@@ -91,7 +91,13 @@ class ServerProcess:
         url = f"{self.url.replace('http', 'ws')}api/opd/ws?run_id={run_id}&after={after}"
         headers = {"authorization": self._headers["authorization"]}
         async with connect(
-            url, additional_headers=headers, proxy=None, max_size=None, compression=None, open_timeout=None
+            url,
+            additional_headers=headers,
+            proxy=None,
+            max_size=None,
+            compression=None,
+            open_timeout=None,
+            ping_interval=None,
         ) as socket:
             yield socket
 

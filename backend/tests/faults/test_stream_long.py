@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from faults.servers import Nursery, ServerProcess
 from opd.api.access import read_token
@@ -47,48 +50,64 @@ def write(run: RunFolder, total: int, batch: int) -> None:
     writer.close()
 
 
-async def take(server: ServerProcess, run: RunFolder, last: int, limit: int) -> int:
-    """Follow from `last` to `limit`; every event has to be the next one. The connection is cut without a goodbye."""
-    async with server.follow(run.run_id, last) as socket:
-        while last < limit:
+@dataclass
+class Cursor:
+    """How far a client has read."""
+
+    last: int = 0
+
+
+async def take(server: ServerProcess, run: RunFolder, cursor: Cursor, limit: int) -> None:
+    """Follow from the cursor to `limit`; every event has to be the next one. Then the line is cut without a goodbye."""
+    async with server.follow(run.run_id, cursor.last) as socket:
+        while cursor.last < limit:
             frame = json.loads(await socket.recv())
             for item in frame["items"] if frame["type"] == "events" else []:
-                assert item["seq"] == item["event"]["step"] == last + 1
-                last += 1
+                assert item["seq"] == item["event"]["step"] == cursor.last + 1
+                cursor.last += 1
         socket.transport.abort()
-    return last
+
+
+async def watch(server: ServerProcess, run: RunFolder, total: int) -> int:
+    """A tab: one that was too slow for the server comes back with its cursor, as the page does; how often is told."""
+    cursor, times_back = Cursor(), -1
+    while cursor.last < total:
+        times_back += 1
+        with contextlib.suppress(ConnectionClosed):
+            await take(server, run, cursor, total)
+    return times_back
 
 
 async def test_a_million_events_over_dropped_lines(server: ServerProcess, run: RunFolder) -> None:
     rng = random.Random(0)
     writer = threading.Thread(target=write, args=(run, NUM_EVENTS, 500))
-    before, highest, last = server.rss(), 0, 0
+    before, highest, cursor = server.rss(), 0, Cursor()
     writer.start()
     for limit in [*sorted(rng.sample(range(1, NUM_EVENTS), NUM_DROPS)), NUM_EVENTS]:
-        last = await take(server, run, last, limit)
+        await take(server, run, cursor, limit)
         highest = max(highest, server.rss())
     writer.join()
     print(
-        f"{last:,} events over {NUM_DROPS} drops: 0 lost, 0 twice, 0 out of order; "
+        f"{cursor.last:,} events over {NUM_DROPS} drops: 0 lost, 0 twice, 0 out of order; "
         f"server {before / 2**20:.0f} to {highest / 2**20:.0f} MiB"
     )
     assert highest < LIMIT
 
 
 async def test_two_hundred_tabs_in_a_small_server(server: ServerProcess, run: RunFolder) -> None:
-    total = 20_000
+    total = 2_000
     before, highest = server.rss(), 0
     frozen = [freeze(server, run) for _ in range(NUM_FROZEN)]
     writer = threading.Thread(target=write, args=(run, total, 50))
-    tabs = [asyncio.create_task(take(server, run, 0, total)) for _ in range(NUM_TABS)]
+    tabs = [asyncio.create_task(watch(server, run, total)) for _ in range(NUM_TABS)]
     writer.start()
     while not all(tab.done() for tab in tabs):
         highest = max(highest, server.rss())
         await asyncio.sleep(0.1)
-    assert [tab.result() for tab in tabs] == [total] * NUM_TABS
+    times_back = sum(tab.result() for tab in tabs)
     writer.join()
     print(
-        f"{NUM_TABS} tabs and {NUM_FROZEN} frozen ones, {total:,} events each: complete; "
+        f"{NUM_TABS} tabs and {NUM_FROZEN} frozen ones, {total:,} events each: complete, {times_back} reconnects; "
         f"server {before / 2**20:.0f} to {highest / 2**20:.0f} MiB"
     )
     assert highest < LIMIT
