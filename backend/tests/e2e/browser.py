@@ -33,7 +33,7 @@ def launch(playwright: Playwright) -> Browser:
 
 def chip(page: Page, state: str) -> Locator:
     """The run's state in the head of the run column."""
-    return page.locator("header").get_by_text(state, exact=True)
+    return page.locator("header [data-state]").get_by_text(state, exact=True)
 
 
 def wait_for_step(page: Page, step: int) -> int:
@@ -77,10 +77,17 @@ def picture(page: Page, chart: str = "Loss") -> str:
     return found
 
 
+def wait_for_another_picture(page: Page, shown: str, chart: str = "Loss") -> None:
+    """Wait until a chart has been drawn anew; it is drawn once a frame, not once a step."""
+    canvas = page.get_by_role("figure", name=chart).locator("canvas").element_handle()
+    assert canvas is not None
+    page.wait_for_function("([canvas, shown]) => canvas.toDataURL() !== shown", arg=[canvas, shown])
+
+
 def choose_model(page: Page, role: str, label: str) -> None:
     """Open the picker of teacher or student and choose a model of this machine."""
     page.get_by_role("button", name=re.compile(f"^{role}: ")).click()
-    page.get_by_role("option", name=re.compile(label)).click()
+    page.get_by_role("option", name=re.compile(label)).first.click()
 
 
 def set_number(page: Page, label: str, value: float) -> None:

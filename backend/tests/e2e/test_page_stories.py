@@ -83,10 +83,13 @@ def test_keyboard_alone_reaches_everything(page: Page) -> None:
     before = page.locator("[data-column=setup]").bounding_box()
     for _ in range(5):
         page.keyboard.press("ArrowRight")
-    after = page.locator("[data-column=setup]").bounding_box()
     assert before is not None
+    page.wait_for_function(
+        "(width) => document.querySelector('[data-column=setup]').getBoundingClientRect().width > width",
+        arg=before["width"],
+    )
+    after = page.locator("[data-column=setup]").bounding_box()
     assert after is not None
-    assert after["width"] > before["width"]
     page.reload()
     page.get_by_role("figure", name="Loss", exact=True).wait_for()
     kept = page.locator("[data-column=setup]").bounding_box()

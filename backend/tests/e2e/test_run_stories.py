@@ -27,8 +27,8 @@ NUM_STEPS = 150
 def start_own_run(page: Page, *, steps: int) -> None:
     """Teacher, student, a dropped file and a short recipe; then Start."""
     page.get_by_label("Drop a JSONL file here, or").set_input_files(data_path("train"))
-    choose_model(page, "Teacher", "[Tt]eacher")
-    choose_model(page, "Student", "[Ss]tudent")
+    choose_model(page, "Teacher", "Demo teacher")
+    choose_model(page, "Student", "Demo student")
     expect(page.get_by_text("held out for the verdict")).to_be_visible()
     set_number(page, "Steps", steps)
     set_number(page, "Batch size", 4)

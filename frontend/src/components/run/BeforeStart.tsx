@@ -37,7 +37,7 @@ export function BeforeStart({ draft }: { draft: Draft }) {
 
   return (
     <div className={classes.side}>
-      <div className={classes.sideScroll}>
+      <div className={classes.sideScroll} role="region" aria-label={strings.before.title} tabIndex={0}>
         <Section title={strings.before.title} aside={config && <Yaml draft={draft} />}>
           {!draft.isComplete && <p className="dim">{strings.setup.incomplete}</p>}
           {fieldProblems.length > 0 && (

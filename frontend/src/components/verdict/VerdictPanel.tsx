@@ -32,7 +32,7 @@ export function VerdictPanel({ view }: { view: RunView }) {
   const ended = view.state === "done" ? null : <Ending view={view} run={run} />;
   return (
     <div className={runClasses.side}>
-      <div className={runClasses.sideScroll}>
+      <div className={runClasses.sideScroll} role="region" aria-label={strings.verdict.title} tabIndex={0}>
         {ended}
         {(summary.verdict || view.state === "done") && (
           <Section title={strings.verdict.title}>
