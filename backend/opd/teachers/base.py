@@ -79,6 +79,17 @@ class Answer:
     """What the provider told beside (model, request id); JSON-ready, never a key."""
 
 
+@dataclass(frozen=True)
+class AnswerSampling:
+    """How a teacher writes its own answers."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    seed: int | None = 0
+    """With the same seed a server that honours it gives the same answer again; None leaves it to the server."""
+
+
 class Teacher(Protocol):
     """A teacher of any kind."""
 
