@@ -37,7 +37,7 @@ export function BeforeStart({ draft }: { draft: Draft }) {
 
   return (
     <div className={classes.side}>
-      <div className={classes.sideScroll} role="region" aria-label={strings.before.title} tabIndex={0}>
+      <section className={classes.sideScroll} aria-label={strings.before.title} tabIndex={0}>
         <Section title={strings.before.title} aside={config && <Yaml draft={draft} />}>
           {!draft.isComplete && <p className="dim">{strings.setup.incomplete}</p>}
           {fieldProblems.length > 0 && (
@@ -57,7 +57,7 @@ export function BeforeStart({ draft }: { draft: Draft }) {
           {checks.error && config && <ProblemOf error={checks.error} />}
         </Section>
         <Costs estimate={config ? cost.currentData : undefined} error={config ? cost.error : undefined} />
-      </div>
+      </section>
       <div className={classes.startBar}>
         {problem && (
           <FailureNotice

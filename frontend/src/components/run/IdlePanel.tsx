@@ -3,6 +3,7 @@ import { Button } from "@mantine/core";
 import { Link } from "react-router";
 
 import { useListDatasetsQuery, useListRunsQuery, useLazyListTeachersQuery } from "../../api";
+import { busyRunId } from "../../api/errors";
 import { ago, duration } from "../../lib/format";
 import { strings } from "../../strings";
 import { diagnosticsText } from "../diagnostics";
@@ -23,6 +24,7 @@ export function IdlePanel({ draft, onExample }: { draft: Draft; onExample?: () =
   const [askTeachers, { isFetching: isAsking }] = useLazyListTeachersQuery();
   const { data: runs } = useListRunsQuery({});
   const { start, isStarting, problem } = useStart();
+  const holder = problem ? busyRunId(problem) : null;
   const now = useNow(true);
   const bundled = datasets?.items.filter((item) => item.origin === "bundled") ?? [];
   const example = bundled.find((item) => item.path.endsWith(EXAMPLE)) ?? bundled[0];
@@ -63,7 +65,19 @@ export function IdlePanel({ draft, onExample }: { draft: Draft; onExample?: () =
           )}
         </div>
         <p className={classes.heroHint}>{hasDemo ? strings.idle.demoHint : strings.idle.demoMissing}</p>
-        {problem && <FailureNotice failure={problem} diagnostics={() => diagnosticsText({ failure: problem })} />}
+        {problem && (
+          <FailureNotice
+            failure={problem}
+            diagnostics={() => diagnosticsText({ failure: problem })}
+            actions={
+              holder && (
+                <Button size="xs" component={Link} to={`/opd/${holder}`}>
+                  {strings.before.busyOpen}
+                </Button>
+              )
+            }
+          />
+        )}
       </div>
       <ol className={classes.steps}>
         {strings.idle.steps.map(([title, text], at) => (

@@ -17,7 +17,7 @@ export function NowPanel({ view }: { view: RunView }) {
   const checkpoint = view.log.findLast((stored) => stored.event.kind === "checkpoint_saved");
   return (
     <div className={classes.side}>
-      <div className={classes.sideScroll} role="region" aria-label={strings.now.title} tabIndex={0}>
+      <section className={classes.sideScroll} aria-label={strings.now.title} tabIndex={0}>
         <Section title={strings.now.title}>
           <div className={`${classes.tiles} num`}>
             <Tile label={strings.now.speed} value={shortCount(rounded(recentMean(view, "tokens_per_s")))} />
@@ -57,7 +57,7 @@ export function NowPanel({ view }: { view: RunView }) {
             )}
           </Facts>
         </Section>
-      </div>
+      </section>
       <div className={classes.startBar}>
         <StopMenu runId={view.runId} isStopping={view.state === "stopping"} />
       </div>

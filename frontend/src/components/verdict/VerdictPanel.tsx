@@ -32,7 +32,7 @@ export function VerdictPanel({ view }: { view: RunView }) {
   const ended = view.state === "done" ? null : <Ending view={view} run={run} />;
   return (
     <div className={runClasses.side}>
-      <div className={runClasses.sideScroll} role="region" aria-label={strings.verdict.title} tabIndex={0}>
+      <section className={runClasses.sideScroll} aria-label={strings.verdict.title} tabIndex={0}>
         {ended}
         {(summary.verdict || view.state === "done") && (
           <Section title={strings.verdict.title}>
@@ -43,7 +43,7 @@ export function VerdictPanel({ view }: { view: RunView }) {
         {summary.verdict && <Lines verdict={summary.verdict} />}
         <Notes view={view} />
         {run && <Results run={run} view={view} />}
-      </div>
+      </section>
       <div className={runClasses.startBar}>
         <Next view={view} run={run} />
       </div>
@@ -144,12 +144,11 @@ function Lines({ verdict }: { verdict: VerdictReached }) {
           <p title={strings.metric[metric]?.help}>{strings.metric[metric]?.name ?? metric}</p>
           {lines.map((line) => {
             const { mean, low, high } = line.difference;
-            const text = (value: number) => differenceText(metric, value);
             return (
               <div key={line.baseline} className={classes.line} data-conclusion={line.conclusion}>
                 <span className="dim">{strings.verdict.versus[line.baseline]}</span>
-                <span className="num" title={strings.verdict.difference(text(low), text(high))}>
-                  {text(mean)}
+                <span className="num" title={strings.verdict.difference(differenceText(metric, low), differenceText(metric, high))}>
+                  {differenceText(metric, mean)}
                 </span>
                 <span className={classes.lineWord}>{strings.verdict.short[line.conclusion]}</span>
               </div>
