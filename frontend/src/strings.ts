@@ -114,9 +114,10 @@ export const strings = {
   },
   charts: {
     title: "Charts",
-    key: "Key charts",
+    key: "Key",
+    which: "Which charts",
     all: "All",
-    log: "Log scale",
+    log: "Log",
     smoothing: "Smoothing",
     smoothingHelp: "Moving average without the bias of its start. The thin line is what was measured.",
     axis: "Horizontal axis",
@@ -126,7 +127,7 @@ export const strings = {
     zoomHint: "Drag across a chart to zoom, double-click to reset",
     waiting: "Curves appear with the first step",
     dip: "Accuracy usually dips before it rises: at first the student gives up habits that worked now and then, before the teacher's way carries it further. Reverse KL is the curve to watch meanwhile.",
-    baselineStage: "These curves belong to the SFT baseline. Your student's curves follow when it is done.",
+    baselineStage: "These curves belong to the SFT baseline, one for each learning rate that it tries. Your student's are under Distilling.",
   },
   setup: {
     title: "Setup",

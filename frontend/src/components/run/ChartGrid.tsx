@@ -54,7 +54,7 @@ export function ChartGrid({ view }: { view: RunView }) {
         <SegmentedControl
           size="xs"
           value={showAll ? "all" : "key"}
-          aria-label={strings.charts.key}
+          aria-label={strings.charts.which}
           data={[
             { value: "key", label: strings.charts.key },
             { value: "all", label: strings.charts.all },
@@ -79,7 +79,7 @@ export function ChartGrid({ view }: { view: RunView }) {
           <span>{strings.charts.smoothing}</span>
           <Slider
             size="xs"
-            w={88}
+            w={64}
             min={0}
             max={0.98}
             step={0.02}

@@ -1,6 +1,6 @@
 /** What the page says about a run, derived from its view. Pure; times are Unix seconds. */
 import type { RunConfig, RunState, SampleRecorded } from "../../api/types";
-import type { PhaseSpan, RunView } from "../../store/slices/opdSlice";
+import type { RunView } from "../../store/slices/opdSlice";
 
 export const ACTIVE: readonly RunState[] = ["queued", "running", "stopping"];
 export const RESUMABLE: readonly RunState[] = ["stopped", "failed", "paused", "interrupted"];
@@ -17,57 +17,49 @@ export interface PhaseStep {
   seconds: number | null;
 }
 
-/** The phases of a run in order: those that were, the one that is, those that the configuration lets expect. */
+/** The phases of a run in a fixed order: those that were, the one that is, those that are to be expected. */
 export function phaseSteps(view: RunView, config: RunConfig | undefined, now: number): PhaseStep[] {
-  const latest = new Map<string, PhaseSpan>();
-  for (const span of view.phases) {
-    latest.delete(span.phase); // a resumed run goes through a phase again: its place is the newest one
-    latest.set(span.phase, span);
-  }
-  const seen = [...latest.keys()];
+  const spans = new Map(view.phases.map((span) => [span.phase, span])); // of a repeated phase, the newest stretch
   const active = isActive(view.state);
-  const order = mergeOrder(config ? expectedPhases(config) : [], seen);
-  const current = seen.at(-1);
-  const currentAt = current === undefined ? -1 : order.indexOf(current);
+  const order = withUnexpected(config ? expectedPhases(config) : [], [...spans.keys()]);
+  const isOver = view.summary.finished?.outcome === "done";
+  const current = isOver ? undefined : (view.phases.at(-1)?.phase ?? (active ? order[0] : undefined));
+  const currentAt = isOver ? order.length : order.indexOf(current ?? "");
   return order.map((phase, at): PhaseStep => {
-    const span = latest.get(phase);
-    const isCurrent = at === currentAt && view.summary.finished?.outcome !== "done";
-    const status = !span || at > currentAt ? "ahead" : isCurrent ? (active ? "active" : "halted") : "done";
-    const share = status === "done" ? 1 : span?.total ? Math.min(1, span.done / span.total) : null;
+    const span = spans.get(phase);
     const end = span?.ended ?? (active ? now : (view.summary.updated_time ?? now));
-    return { phase, status, share: status === "ahead" ? 0 : share, seconds: span ? Math.max(0, end - span.started) : null };
+    const seconds = span ? Math.max(0, end - span.started) : null;
+    if (phase === current) {
+      const share = span?.total ? Math.min(1, span.done / span.total) : null;
+      return { phase, status: active ? "active" : "halted", share: active ? share : (share ?? 0), seconds };
+    }
+    // What lies before the current phase was done, in an earlier process of this run if not in this one.
+    const isDone = span !== undefined || at < currentAt;
+    return { phase, status: isDone ? "done" : "ahead", share: isDone ? 1 : 0, seconds };
   });
 }
 
-/** What a configuration makes a run go through, before it has. */
+/** What a configuration makes a run go through, in the order of backend/opd/pipeline/walk.py. */
 function expectedPhases(config: RunConfig): string[] {
   const needsAnswers = config.on_policy_fraction < 1 || config.warm_start.steps > 0 || config.baseline.enabled;
   return [
     "loading",
     ...(config.evaluation.enabled ? ["evaluating_before"] : []),
     ...(needsAnswers ? ["answering"] : []),
-    ...(config.baseline.enabled ? ["baseline"] : []),
     ...(config.warm_start.steps > 0 ? ["warm_start"] : []),
     "distilling",
     ...(config.evaluation.enabled ? ["evaluating_after"] : []),
+    ...(config.baseline.enabled ? ["baseline"] : []),
     "finalizing",
   ];
 }
 
-/** Expected phases in their order, with what was really seen put where it happened. */
-function mergeOrder(expected: string[], seen: string[]): string[] {
+/** Phases that nobody expected are put behind the one that they followed. */
+function withUnexpected(expected: string[], seen: string[]): string[] {
   const order = [...expected];
-  let at = -1;
-  for (const phase of seen) {
-    const found = order.indexOf(phase);
-    if (found === -1) order.splice(at + 1, 0, phase);
-    else if (found < at) {
-      order.splice(found, 1);
-      order.splice(at, 0, phase);
-      continue;
-    }
-    at = order.indexOf(phase);
-  }
+  seen.forEach((phase, at) => {
+    if (!order.includes(phase)) order.splice(order.indexOf(seen[at - 1] ?? "") + 1, 0, phase);
+  });
   return order;
 }
 

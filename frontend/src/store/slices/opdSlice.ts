@@ -39,6 +39,7 @@ export interface RunView {
   samples: SampleRecorded[];
   /** Newest last, without steps, progress and samples. */
   log: StoredEvent[];
+  /** Of the newest process of the run. */
   phases: PhaseSpan[];
   connection: Connection;
   /** When the server is tried again, in Unix seconds; only while waiting. */
@@ -202,6 +203,8 @@ function apply(view: RunView, stored: StoredEvent): void {
       summary.phase_started_time = time;
       summary.eta_s = null;
       closePhase(view, time);
+      // A process of its own walks the phases anew: first start or resume.
+      if (event.phase === "loading") view.phases = [];
       view.phases.push({
         phase: event.phase,
         detail: event.detail,
