@@ -79,8 +79,8 @@ def test_every_answer_is_the_one_described(case: schemathesis.Case, studio: Clie
 
 
 def test_requests_of_all_kinds_were_sent() -> None:
-    if not SENT:
-        pytest.skip("counts what the fuzz above has sent")
+    if sum(SENT.values()) < 1000:
+        pytest.skip("counts what the fuzz above has sent, where it ran in this process")
     assert SENT[200] > 100, "a fuzz in which nothing succeeds proves little"
     assert SENT[422] > 100
     assert not [status for status in SENT if status >= 500]
