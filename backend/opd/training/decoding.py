@@ -12,6 +12,7 @@ Legend: B rows, L tokens of this forward, P padded prompt length, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -53,6 +54,7 @@ def generate(
     temperature: float = 1.0,
     top_p: float = 1.0,
     batch_size: int | None = None,
+    compute_dtype: torch.dtype | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Completion]:
     """Complete every prompt.
@@ -62,6 +64,7 @@ def generate(
         temperature: 0 takes the likeliest token (greedy); 1 samples from the model as it is.
         top_p: smallest set of tokens with at least this probability; 1 keeps all.
         batch_size: prompts decoded at once; None takes all. Longest prompts first, so little is padding.
+        compute_dtype: number format to compute in, such as bfloat16 for float32 weights on a GPU; None: the weights'.
         progress: called with the number of prompts done.
 
     Returns:
@@ -76,7 +79,9 @@ def generate(
         for first in range(0, len(order), size):
             rows = order[first : first + size]
             batch = _Batch([prompts[i] for i in rows], [seeds[i] for i in rows], max_new_tokens, set(eos_ids), pad_id)
-            done.update(zip(rows, batch.run(make_decoder(model), model.device, temperature, top_p), strict=True))
+            done.update(
+                zip(rows, batch.run(make_decoder(model, compute_dtype), model.device, temperature, top_p), strict=True)
+            )
             if progress is not None:
                 progress(len(done))
         return [done[i] for i in range(len(prompts))]
@@ -84,9 +89,9 @@ def generate(
         model.train(was_training)
 
 
-def make_decoder(model: Any) -> Decoder:
+def make_decoder(model: Any, dtype: torch.dtype | None = None) -> Decoder:
     """The fastest decoder that is exact for this model."""
-    return LeanDecoder(model) if LeanDecoder.supports(model) else _ForwardDecoder(model)
+    return LeanDecoder(model, dtype) if LeanDecoder.supports(model) else _ForwardDecoder(model, dtype)
 
 
 class _Batch:
@@ -135,24 +140,24 @@ def sample(logits_BV: Tensor, uniforms_B: Tensor, temperature: float, top_p: flo
     """
     if temperature == 0:
         return logits_BV.argmax(-1)
-    probs_BV = torch.softmax(logits_BV.float() / temperature, dim=-1)
+    scaled_BV = logits_BV.float()
+    probs_BV = torch.softmax(scaled_BV if temperature == 1 else scaled_BV / temperature, dim=-1)
     if top_p < 1:
         sorted_BV, index_BV = probs_BV.sort(dim=-1, descending=True)
         beyond_BV = sorted_BV.cumsum(-1) - sorted_BV >= top_p
         probs_BV = probs_BV.scatter(-1, index_BV, sorted_BV.masked_fill(beyond_BV, 0.0))
     cumulative_BV = probs_BV.cumsum(-1)
-    goal_B1 = (uniforms_B.to(cumulative_BV) * cumulative_BV[:, -1]).unsqueeze(-1)
-    ids_B = torch.searchsorted(cumulative_BV, goal_B1, right=True).squeeze(-1)
-    # rounding may put the goal on the very end; step back to the last token that has any probability
-    last_B = probs_BV.shape[-1] - 1 - (probs_BV.flip(-1) > 0).to(torch.uint8).argmax(-1)
-    return torch.minimum(ids_B, last_B)
+    total_B = cumulative_BV[:, -1]
+    # rounding may put the goal on the very end, behind which there is no token: stay below it
+    goal_B = torch.minimum(uniforms_B.to(total_B) * total_B, torch.nextafter(total_B, torch.zeros_like(total_B)))
+    return torch.searchsorted(cumulative_BV, goal_B.unsqueeze(-1), right=True).squeeze(-1)
 
 
 class _ForwardDecoder:
     """Any Hugging Face causal LM through its own forward and dynamic cache."""
 
-    def __init__(self, model: Any):
-        self.model = model
+    def __init__(self, model: Any, dtype: torch.dtype | None = None):
+        self.model, self.dtype = model, dtype
 
     def start(self, ids_BP: Tensor, mask_BP: Tensor, max_new_tokens: int) -> Tensor:
         self.mask = mask_BP
@@ -169,14 +174,15 @@ class _ForwardDecoder:
         self.cache.batch_select_indices(rows)
 
     def _forward(self, ids_BL: Tensor, positions_BL: Tensor, cache: Any) -> Tensor:
-        output = self.model(
-            input_ids=ids_BL,
-            attention_mask=self.mask,
-            position_ids=positions_BL,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with torch.autocast(ids_BL.device.type, self.dtype) if self.dtype is not None else nullcontext():
+            output = self.model(
+                input_ids=ids_BL,
+                attention_mask=self.mask,
+                position_ids=positions_BL,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         self.cache = output.past_key_values
         logits: Tensor = output.logits[:, -1]
         return logits

@@ -11,6 +11,7 @@ Legend: B rows, L tokens of this forward, H query heads, K key-value heads, D he
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,27 +19,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from opd.training.linear import Product, product_with
+
 _SUPPORTED = {"qwen3", "qwen2", "llama", "mistral"}
 
 
 @dataclass
 class _Layer:
     input_norm: Tensor
-    qkv: Tensor
-    qkv_bias: Tensor | None
-    q_norm: Tensor | None
-    k_norm: Tensor | None
-    out: Tensor
-    out_bias: Tensor | None
+    qkv: Product
+    qk_norm: Tensor | None  # (H + K, D): one row a head
+    out: Product
     post_norm: Tensor
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Product
+    down: Product
     keys: Tensor  # (B, K, M, D)
     values: Tensor  # (B, K, M, D)
 
 
 class LeanDecoder:
-    """Keeps a batch's keys and values in place; see `decoding.Decoder`."""
+    """Keeps a batch's keys and values in place; see `decoding.Decoder`.
+
+    Args:
+        dtype: number format to compute in; None takes the weights'. Weights are converted once, at `start`.
+    """
 
     @staticmethod
     def supports(model: Any) -> bool:
@@ -58,8 +62,9 @@ class LeanDecoder:
         linears = (m for layer in backbone.layers for n, m in layer.named_modules() if n.endswith("_proj"))
         return all(type(m) is nn.Linear for m in linears)
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, dtype: torch.dtype | None = None):
         self.model, config = model, model.config
+        self.dtype = dtype or model.model.embed_tokens.weight.dtype
         self.num_heads, self.num_kv = config.num_attention_heads, config.num_key_value_heads
         self.head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.eps = config.rms_norm_eps
@@ -69,17 +74,20 @@ class LeanDecoder:
         rows, width = ids_BP.shape
         self.length, self.capacity = 0, width + max_new_tokens
         self.layers = [self._read(layer, rows) for layer in self.model.model.layers]
+        self.final_norm = self.model.model.norm.weight.to(self.dtype)
+        self.head = self._product([self.model.lm_head], rows)
         self.visible = torch.zeros(rows, self.capacity, dtype=torch.bool, device=ids_BP.device)
         self.visible[:, :width] = mask_BP.bool()
         self.padded = not bool(mask_BP.all())
         self.next_position = mask_BP.sum(-1)
-        self._make_rotary(ids_BP.device)
+        self.cos, self.sin = (table.to(self.dtype) for table in rotary_table(self.model.model, self.capacity))
         positions_BL = (mask_BP.cumsum(-1) - 1).clamp(min=0)
-        causal = torch.ones(width, width, dtype=torch.bool, device=ids_BP.device).tril()
-        # a padded row may see itself, so that no softmax is over nothing
-        allowed = causal & (
-            self.visible[:, None, None, :width] | torch.eye(width, dtype=torch.bool, device=causal.device)
-        )
+        allowed = None
+        if self.padded:
+            causal = torch.ones(width, width, dtype=torch.bool, device=ids_BP.device).tril()
+            # a padded row may see itself, so that no softmax is over nothing
+            itself = torch.eye(width, dtype=torch.bool, device=ids_BP.device)
+            allowed = causal & (self.visible[:, None, None, :width] | itself)
         return self._forward(ids_BP, positions_BL, allowed)
 
     def step(self, ids_B: Tensor) -> Tensor:
@@ -98,68 +106,86 @@ class LeanDecoder:
             layer.keys, layer.values = layer.keys[rows], layer.values[rows]
 
     def _forward(self, ids_BL: Tensor, positions_BL: Tensor, allowed: Tensor | None) -> Tensor:
-        rows, length = ids_BL.shape
-        first, last = self.length, self.length + length
-        cos, sin = self.cos[positions_BL].unsqueeze(1), self.sin[positions_BL].unsqueeze(1)
-        num_q, num_kv, dim = self.num_heads, self.num_kv, self.head_dim
-        x = functional.embedding(ids_BL, self.model.model.embed_tokens.weight)
+        cos, sin = self.cos[positions_BL].unsqueeze(2), self.sin[positions_BL].unsqueeze(2)
+        x = functional.embedding(ids_BL, self.model.model.embed_tokens.weight).to(self.dtype)
         for layer in self.layers:
             h = functional.rms_norm(x, x.shape[-1:], layer.input_norm, self.eps)
-            qkv = functional.linear(h, layer.qkv, layer.qkv_bias).view(rows, length, num_q + 2 * num_kv, dim)
-            q, k, v = qkv.transpose(1, 2).split([num_q, num_kv, num_kv], dim=1)
-            if layer.q_norm is not None:
-                q = functional.rms_norm(q, (dim,), layer.q_norm, self.eps)
-                k = functional.rms_norm(k, (dim,), layer.k_norm, self.eps)
-            layer.keys[:, :, first:last] = _rotate(k, cos, sin)
-            layer.values[:, :, first:last] = v
-            attended = functional.scaled_dot_product_attention(
-                _rotate(q, cos, sin),
-                layer.keys[:, :, :last],
-                layer.values[:, :, :last],
-                attn_mask=allowed,
-                enable_gqa=num_q != num_kv,
-            )
-            attended = attended.transpose(1, 2).reshape(rows, length, num_q * dim)
-            x = x + functional.linear(attended, layer.out, layer.out_bias)
+            x = self._attend(layer, h, cos, sin, allowed).add_(x)
             h = functional.rms_norm(x, x.shape[-1:], layer.post_norm, self.eps)
-            gate, up = functional.linear(h, layer.gate_up).chunk(2, dim=-1)
-            x = x + functional.linear(functional.silu(gate).mul_(up), layer.down)
-        self.length = last
-        final = functional.rms_norm(x[:, -1], x.shape[-1:], self.model.model.norm.weight, self.eps)
-        return functional.linear(final, self.model.lm_head.weight, self.model.lm_head.bias)
+            gate, up = layer.gate_up(h).chunk(2, dim=-1)
+            x = layer.down(functional.silu(gate).mul_(up)).add_(x)
+        self.length += ids_BL.shape[1]
+        return self.head(functional.rms_norm(x[:, -1], x.shape[-1:], self.final_norm, self.eps))
+
+    def _attend(self, layer: _Layer, h: Tensor, cos: Tensor, sin: Tensor, allowed: Tensor | None) -> Tensor:
+        """Self-attention of one layer; the keys and values of these tokens join the cache."""
+        rows, length, _ = h.shape
+        num_q, num_kv, dim = self.num_heads, self.num_kv, self.head_dim
+        first, last = self.length, self.length + length
+        qkv = layer.qkv(h).view(rows, length, num_q + 2 * num_kv, dim)
+        qk, v = qkv.split([num_q + num_kv, num_kv], dim=2)
+        if layer.qk_norm is not None:
+            qk = functional.rms_norm(qk, (dim,), None, self.eps) * layer.qk_norm
+        q, k = rotate(qk, cos, sin).split([num_q, num_kv], dim=2)
+        layer.keys[:, :, first:last] = k.transpose(1, 2)
+        layer.values[:, :, first:last] = v.transpose(1, 2)
+        keys, values = layer.keys[:, :, :last], layer.values[:, :, :last]
+        if length == 1:  # the query heads that share a key head are its queries: no head has to be repeated
+            q = q.view(rows, num_kv, num_q // num_kv, dim)
+            y = functional.scaled_dot_product_attention(q, keys, values, attn_mask=allowed)
+        else:
+            y = functional.scaled_dot_product_attention(
+                q.transpose(1, 2),
+                keys,
+                values,
+                attn_mask=allowed,
+                is_causal=allowed is None,
+                enable_gqa=num_q != num_kv,
+            ).transpose(1, 2)
+        return layer.out(y.reshape(rows, length, num_q * dim))
 
     def _read(self, layer: Any, rows: int) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        qkv = torch.cat([p.weight for p in projections])
-        has_bias = projections[0].bias is not None
-        cache = torch.empty(2, rows, self.num_kv, self.capacity, self.head_dim, dtype=qkv.dtype, device=qkv.device)
+        device = attention.o_proj.weight.device
+        cache = torch.empty(2, rows, self.num_kv, self.capacity, self.head_dim, dtype=self.dtype, device=device)
+        qk_norm = None
+        if hasattr(attention, "q_norm"):
+            norms = (attention.q_norm.weight, self.num_heads), (attention.k_norm.weight, self.num_kv)
+            qk_norm = torch.cat([norm.expand(heads, -1) for norm, heads in norms]).to(self.dtype)
         return _Layer(
-            input_norm=layer.input_layernorm.weight,
-            qkv=qkv,
-            qkv_bias=torch.cat([p.bias for p in projections]) if has_bias else None,
-            q_norm=attention.q_norm.weight if hasattr(attention, "q_norm") else None,
-            k_norm=attention.k_norm.weight if hasattr(attention, "k_norm") else None,
-            out=attention.o_proj.weight,
-            out_bias=attention.o_proj.bias,
-            post_norm=layer.post_attention_layernorm.weight,
-            gate_up=torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]),
-            down=mlp.down_proj.weight,
+            input_norm=layer.input_layernorm.weight.to(self.dtype),
+            qkv=self._product([attention.q_proj, attention.k_proj, attention.v_proj], rows),
+            qk_norm=qk_norm,
+            out=self._product([attention.o_proj], rows),
+            post_norm=layer.post_attention_layernorm.weight.to(self.dtype),
+            gate_up=self._product([mlp.gate_proj, mlp.up_proj], rows),
+            down=self._product([mlp.down_proj], rows),
             keys=cache[0],
             values=cache[1],
         )
 
-    def _make_rotary(self, device: torch.device) -> None:
-        """Cosine and sine of every position up to the cache's capacity; sine's first half is negated for `_rotate`."""
-        rotary = self.model.model.rotary_emb
-        angles = torch.outer(torch.arange(self.capacity, device=device).float(), rotary.inv_freq.float().to(device))
-        dtype = self.model.model.embed_tokens.weight.dtype
-        scaling = getattr(rotary, "attention_scaling", 1.0)
-        self.cos = (torch.cat([angles.cos(), angles.cos()], -1) * scaling).to(dtype)
-        self.sin = (torch.cat([-angles.sin(), angles.sin()], -1) * scaling).to(dtype)
+    def _product(self, linears: Sequence[Any], rows: int) -> Product:
+        """Several projections of the same input as one product."""
+        weights = [linear.weight.to(self.dtype) for linear in linears]
+        biases = [linear.bias for linear in linears]
+        return product_with(
+            torch.cat(weights) if len(weights) > 1 else weights[0],
+            None if biases[0] is None else torch.cat(biases).to(self.dtype),
+            pack_for_rows=rows,
+        )
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotary_table(backbone: Any, length: int) -> tuple[Tensor, Tensor]:
+    """Cosine and sine (length, D) of every position; the sine's first half is negated for `rotate`."""
+    rotary, weight = backbone.rotary_emb, backbone.embed_tokens.weight
+    angles = torch.outer(torch.arange(length, device=weight.device).float(), rotary.inv_freq.float().to(weight.device))
+    scaling = getattr(rotary, "attention_scaling", 1.0)
+    cos = torch.cat([angles.cos(), angles.cos()], -1) * scaling
+    sin = torch.cat([-angles.sin(), angles.sin()], -1) * scaling
+    return cos.to(weight.dtype), sin.to(weight.dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding (Su et al. 2021) in the half-split layout; `sin` carries the sign of the first half."""
     half = x.shape[-1] // 2
-    return x * cos + torch.cat([x[..., half:], x[..., :half]], dim=-1) * sin
+    return torch.addcmul(x * cos, torch.cat([x[..., half:], x[..., :half]], dim=-1), sin)

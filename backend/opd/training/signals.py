@@ -15,6 +15,7 @@ from torch import Tensor
 
 from opd.objectives.divergence import Head, generalized_jsd, head_of
 from opd.objectives.likelihood import negative_log_likelihood
+from opd.training.lean_scorer import LeanScorer
 from opd.training.models import backbone_of
 from opd.training.timing import PhaseClock
 from opd.training.window import MicroBatch, Row, hidden_states
@@ -45,13 +46,14 @@ class LocalDistribution:
 
     def __init__(self, teacher: Any, *, beta: float):
         self._backbone, self._head, self._beta = backbone_of(teacher), head_of(teacher), beta
+        self._lean = LeanScorer(teacher) if LeanScorer.supports(teacher) else None
 
     def score(self, rows: Sequence[Row]) -> None:
         """Nothing to ask: the teacher is read micro-batch by micro-batch."""
 
     def loss(self, batch: MicroBatch, hidden_NS: Tensor, head: Head, divisor: float, clock: PhaseClock) -> BatchLoss:
         with clock("teacher"), torch.inference_mode():
-            teacher_NT = hidden_states(self._backbone, batch)
+            teacher_NT = hidden_states(self._backbone, batch) if self._lean is None else self._lean.hidden_states(batch)
         with clock("loss"):
             student_head, teacher_head = _same_vocabulary(head, self._head)
             loss, stats = generalized_jsd(

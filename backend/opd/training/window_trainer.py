@@ -182,6 +182,8 @@ class WindowTrainer:
             pad_id=self.student.pad_id,
             temperature=self.recipe.temperature,
             top_p=self.recipe.top_p,
+            # as the training forward computes under mixed precision
+            compute_dtype=torch.bfloat16 if self.args.bf16 else None,
         )
 
     def accumulate(self, batch: MicroBatch, divisor: float, totals: WindowTotals) -> torch.Tensor:

@@ -63,6 +63,21 @@ def test_a_models_with_adapters_is_left_to_its_own_forward() -> None:
     assert len(generate(model, PROMPTS, **OPTIONS)) == len(PROMPTS)
 
 
+@pytest.mark.parametrize("kind", ["qwen3", "gemma"])
+def test_a_compute_dtype_changes_the_arithmetic_and_not_the_weights(kind: str) -> None:
+    model = make_model(kind, initializer_range=0.1)
+    ids, mask = torch.tensor([[5, 6, 7], [0, 8, 9]]), torch.tensor([[1, 1, 1], [0, 1, 1]])
+    with torch.inference_mode():
+        half, full = make_decoder(model, torch.bfloat16), make_decoder(model)
+        a, b = half.start(ids, mask, 3), full.start(ids, mask, 3)
+        assert a.dtype == torch.bfloat16
+        for _ in range(2):
+            assert 0 < (a.float() - b).norm() < 0.05 * b.norm()
+            chosen = b.argmax(-1)
+            a, b = half.step(chosen), full.step(chosen)
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
 def test_neighbours_and_batch_size_do_not_change_a_rows_text() -> None:
     model = make_model()
     together = generate(model, PROMPTS, **OPTIONS)
