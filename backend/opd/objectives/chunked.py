@@ -51,6 +51,12 @@ def chunked_loss(
     return loss, loss_N
 
 
+def head_logits(hidden_NS: Tensor, head: Head) -> Tensor:
+    """Float32 logits (N, V) of a head, without gradient; for a few positions at a time."""
+    with torch.no_grad():
+        return _logits(hidden_NS, head.weight, head.bias, head, 1.0)[0]
+
+
 class _FusedLoss(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[no-untyped-def]  # a tuple as long as autograd wants
