@@ -1,7 +1,5 @@
 /** The right column of a new run: what is ready, what it will take, and Start. */
-import { Anchor, Button, Loader, Progress, UnstyledButton } from "@mantine/core";
-import { useDisclosure } from "@mantine/hooks";
-import { useId } from "react";
+import { Anchor, Button, Loader, Progress } from "@mantine/core";
 import { Link } from "react-router";
 
 import { useCheckConfigQuery, useEstimateCostQuery, useListRunsQuery, usePreflightQuery } from "../../api";
@@ -12,7 +10,8 @@ import { strings } from "../../strings";
 import { diagnosticsText } from "../diagnostics";
 import type { Draft } from "../setup/useDraft";
 import { CopyButton } from "../ui/CopyButton";
-import { IconCheck, IconChevron, IconCross, IconPlay, IconWarn } from "../ui/icons";
+import { IconCheck, IconCross, IconPlay, IconWarn } from "../ui/icons";
+import { More } from "../ui/More";
 import { FailureNotice, Notice } from "../ui/Notice";
 import { Section } from "../ui/Section";
 import { useStart } from "../useStart";
@@ -272,21 +271,5 @@ function Memory({ memory }: { memory: NonNullable<Estimate["memory"]> }) {
       </ul>
       {!memory.fits && <p className={classes.fix}>{strings.before.memoryTight}</p>}
     </>
-  );
-}
-
-function More({ title, children }: { title: string; children: React.ReactNode }) {
-  const [opened, { toggle }] = useDisclosure(false);
-  const id = useId();
-  return (
-    <div className={classes.more}>
-      <UnstyledButton className={classes.moreHead} aria-expanded={opened} aria-controls={id} onClick={toggle}>
-        <span className={classes.chevron} data-open={opened || undefined}>
-          <IconChevron size={14} />
-        </span>
-        {title}
-      </UnstyledButton>
-      <div id={id}>{opened && children}</div>
-    </div>
   );
 }

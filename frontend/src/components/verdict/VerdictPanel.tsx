@@ -17,6 +17,7 @@ import { useNow } from "../run/useNow";
 import { keepAsDraft } from "../setup/draftStorage";
 import { CopyButton } from "../ui/CopyButton";
 import { IconPlus, IconResume } from "../ui/icons";
+import { More } from "../ui/More";
 import { FailureNotice, Notice } from "../ui/Notice";
 import { Fact, Facts, Section } from "../ui/Section";
 import { IntervalBars, type IntervalRow } from "./IntervalBars";
@@ -52,9 +53,11 @@ export function VerdictPanel({ view }: { view: RunView }) {
 }
 
 function Headline({ verdict }: { verdict: VerdictReached }) {
+  const conclusion = strings.verdict.conclusion[verdict.conclusion];
+  const isSaid = verdict.headline.startsWith(conclusion);
   return (
     <div className={classes.headline} data-conclusion={verdict.conclusion}>
-      <span className={classes.conclusion}>{strings.verdict.conclusion[verdict.conclusion]}</span>
+      {!isSaid && <span className={classes.conclusion}>{conclusion}</span>}
       <p data-testid="headline">{tied(verdict.headline)}</p>
     </div>
   );
@@ -136,26 +139,45 @@ function Measures({ evaluations }: { evaluations: Record<string, EvaluationFinis
 
 function Lines({ verdict }: { verdict: VerdictReached }) {
   if (verdict.lines.length === 0) return null;
-  const metrics = Map.groupBy(verdict.lines, (line) => line.metric);
+  const groups = [...Map.groupBy(verdict.lines, (line) => line.metric)];
+  const others = groups.filter(([metric]) => !MAIN_METRICS.includes(metric));
   return (
     <div className={classes.lines}>
-      {[...metrics].map(([metric, lines]) => (
-        <div key={metric} className={classes.lineGroup}>
-          <p title={strings.metric[metric]?.help}>{strings.metric[metric]?.name ?? metric}</p>
-          {lines.map((line) => {
-            const { mean, low, high } = line.difference;
-            return (
-              <div key={line.baseline} className={classes.line} data-conclusion={line.conclusion}>
-                <span className="dim">{strings.verdict.versus[line.baseline]}</span>
-                <span className="num" title={strings.verdict.difference(differenceText(metric, low), differenceText(metric, high))}>
-                  {differenceText(metric, mean)}
-                </span>
-                <span className={classes.lineWord}>{strings.verdict.short[line.conclusion]}</span>
-              </div>
-            );
-          })}
-        </div>
-      ))}
+      {groups
+        .filter(([metric]) => MAIN_METRICS.includes(metric))
+        .map(([metric, lines]) => (
+          <LineGroup key={metric} metric={metric} lines={lines} />
+        ))}
+      {others.length > 0 && (
+        <More title={strings.verdict.more(others.length)}>
+          <div className={classes.moreLines}>
+            {others.map(([metric, lines]) => (
+              <LineGroup key={metric} metric={metric} lines={lines} />
+            ))}
+          </div>
+        </More>
+      )}
+    </div>
+  );
+}
+
+function LineGroup({ metric, lines }: { metric: string; lines: VerdictReached["lines"] }) {
+  return (
+    <div className={classes.lineGroup}>
+      <p title={strings.metric[metric]?.help}>{strings.metric[metric]?.name ?? metric}</p>
+      {lines.map((line) => {
+        const { mean, low, high } = line.difference;
+        const interval = strings.verdict.difference(differenceText(metric, low), differenceText(metric, high));
+        return (
+          <div key={line.baseline} className={classes.line} data-conclusion={line.conclusion}>
+            <span className="dim">{strings.verdict.versus[line.baseline]}</span>
+            <span className="num" title={interval}>
+              {differenceText(metric, mean)}
+            </span>
+            <span className={classes.lineWord}>{strings.verdict.short[line.conclusion]}</span>
+          </div>
+        );
+      })}
     </div>
   );
 }
