@@ -34,6 +34,8 @@ class Scored:
     """(token, log-probability) of the likeliest tokens at each place."""
     model: str | None
     usage: Usage
+    texts: list[str | None] | None = None
+    """What the server says each token stands for; None where it does not say."""
 
 
 class TokenTexts(Protocol):
@@ -81,7 +83,10 @@ def _read_vllm(body: Mapping[str, Any], ids: Sequence[int], texts: TokenTexts | 
         return Scored(choice.get("prompt_token_ids"), [], [], body.get("model"), _usage(body.get("usage")))
     observed: list[float | None] = []
     listed: list[Listed | None] = []
+    words: list[str | None] = []
     for place, entry in enumerate(entries):
+        own = (entry or {}).get(str(ids[place])) if place < len(ids) else None
+        words.append(own.get("decoded_token") if own else None)
         if entry is None:
             observed.append(None)
             listed.append(None)
@@ -89,7 +94,8 @@ def _read_vllm(body: Mapping[str, Any], ids: Sequence[int], texts: TokenTexts | 
         values = {int(token): float(found["logprob"]) for token, found in entry.items()}
         observed.append(values.get(ids[place]) if place < len(ids) else None)
         listed.append(sorted(values.items(), key=lambda pair: -pair[1]))
-    return Scored(choice.get("prompt_token_ids"), observed, listed, body.get("model"), _usage(body.get("usage")))
+    usage = _usage(body.get("usage"))
+    return Scored(choice.get("prompt_token_ids"), observed, listed, body.get("model"), usage, words)
 
 
 def _ask_sglang(model: str, ids: Sequence[int], k: int, texts: TokenTexts | None) -> tuple[str, dict[str, Any]]:
@@ -116,6 +122,7 @@ def _read_sglang(body: Mapping[str, Any], ids: Sequence[int], texts: TokenTexts 
             cached_input_tokens=min(int(facts.get("cached_tokens", 0)), int(facts.get("prompt_tokens", 0))),
             output_tokens=int(facts.get("completion_tokens", 0)),
         ),
+        texts=[entry[2] if len(entry) > 2 else None for entry in entries],
     )
 
 
@@ -147,6 +154,7 @@ def _read_fireworks(body: Mapping[str, Any], ids: Sequence[int], texts: TokenTex
         ],
         model=body.get("model"),
         usage=_usage(body.get("usage")),
+        texts=[entry.get("token") for entry in entries],
     )
 
 
@@ -178,6 +186,7 @@ def _read_together(body: Mapping[str, Any], ids: Sequence[int], texts: TokenText
         listed=listed,
         model=body.get("model"),
         usage=_usage(body.get("usage")),
+        texts=list(words),
     )
 
 

@@ -173,6 +173,18 @@ class ScoringServer:
         check_offset(scored[0], scored[1])
         return True
 
+    def words(self, ids: Sequence[int]) -> list[str | None] | None:
+        """What the server says each of these tokens stands for; None where it does not say.
+
+        Raises:
+            TeacherError: as for `score`.
+        """
+        path, body = self._dialect.request(self.model, ids, 1, self._texts)
+        if self._dialect.name == "sglang":
+            body["return_text_in_logprobs"] = True  # costs time, so it is left out of every other request
+        texts = self._read(self._http.post(path, body), ids).texts
+        return texts if texts and len(texts) == len(ids) and any(text for text in texts) else None
+
     def answer(self, conversations: Sequence[Sequence[Message]]) -> list[Answer]:
         """The server's own answers, through its chat endpoint and its own template.
 

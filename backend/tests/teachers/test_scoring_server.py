@@ -65,7 +65,7 @@ def connect(stack: ExitStack, dialect: str, brain: Brain, **changes: Any) -> Sco
         "dialect": dialect,
         "top_k": 5,
         "policy": Policy(max_attempts=2, timeout_s=60),
-        "texts": TokenizerTexts(brain.tokenizer),
+        "texts": TokenizerTexts.of(brain.tokenizer),
         "vocab_size": len(brain.tokenizer),
         **changes,
     }
