@@ -1,0 +1,86 @@
+"""The whole measurement on a workload of a moment."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opd.bench.growth import draw, measure_growth
+from opd.bench.lineup import Lineup
+from opd.bench.speed import render_markdown, run_speed_bench
+from opd.bench.workloads import find_workload
+from opd.errors import ConfigError, RunFailedError
+
+MICRO = Path(__file__).parent / "micro.yaml"
+pytestmark = pytest.mark.slow
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """Every number in a JSON document."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for part in value:
+            yield from numbers(part)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield value
+
+
+@pytest.mark.timeout(600)
+def test_the_report_is_complete() -> None:
+    told: list[tuple[int, int, str]] = []
+    report = run_speed_bench(MICRO, steps=2, threads=1, progress=lambda *news: told.append(news))
+    document = json.loads(json.dumps(report.as_dict()))
+    assert all(math.isfinite(number) for number in numbers(document))
+
+    assert set(document["ratios"]) == {"speed_vs_gold", "speed_vs_distillation", "memory_vs_gold"}
+    for ratio in document["ratios"].values():
+        assert 0 < ratio["min"] <= ratio["median"] <= ratio["max"]
+    assert [row["name"] for row in document["rows"]] == ["opd", "gold", "distillation"]
+    for row in document["rows"]:
+        assert row["peak_memory_bytes"] > 50 * 2**20, "a process with torch in it"
+        assert all(row["phases_s"][phase] > 0 for phase in ("rollout", "teacher", "student", "loss", "backward"))
+        assert sum(row["phases_s"].values()) <= 2 * row["seconds_per_step"]["max"]
+        assert row["tokens_per_s"] == pytest.approx(16 / row["seconds_per_step"]["median"])
+    assert document["loss_check"]["relative_difference"] < 1e-5
+    assert set(document["loss_check"]["losses"]) == {"opd", "gold", "distillation"}
+    assert document["environment"]["threads"] == 1
+    assert document["environment"]["packages"]["trl"]
+    assert document["roofline"]["gflops"] > 0
+    assert told[0][:2] == (0, 2)
+    assert told[-1][:2] == (2, 2)
+
+    text = render_markdown(report)
+    for expected in ("OPD Studio", "TRL GOLDTrainer", "TRL DistillationTrainer", "speed_vs_gold", "| rollout |"):
+        assert expected in text
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    with pytest.raises(ConfigError, match="at least 1"):
+        run_speed_bench(MICRO, steps=0)
+
+
+def test_a_contender_that_dies_is_named_with_its_reason(tmp_path: Path) -> None:
+    lineup = Lineup(find_workload(MICRO), ["opd", "nobody"], device="cpu", threads=1, scratch=tmp_path)
+    with pytest.raises(RunFailedError, match=r"nobody ended with code 1.*KeyError: 'nobody'"), lineup:
+        pass
+
+
+def test_growth_has_a_point_for_every_value(tmp_path: Path) -> None:
+    points = measure_growth(
+        base=find_workload(MICRO), sweeps={"vocabulary": (32,), "batch": (2,)}, largest=(48, 9), steps=1, threads=1
+    )
+    assert [(p.sweep, p.vocabulary, p.prompt_tokens, p.rows) for p in points] == [
+        ("vocabulary", 32, 6, 4),
+        ("batch", 64, 6, 2),
+        ("vocabulary × prompt length", 48, 9, 4),
+    ]
+    assert all(p.seconds_per_step > 0 and p.peak_memory_bytes > 50 * 2**20 for p in points)
+    pytest.importorskip("matplotlib")
+    draw(points, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
