@@ -208,7 +208,8 @@ def _trainer(
     common: dict[str, Any] = {"answers": answers, "hooks": hooks, "output_dir": bench.scratch}
     match objective:
         case DivergenceObjective():
-            signal = LocalDistribution(bench.teacher, beta=objective.beta)
+            itself = config.teacher.model == config.student.model
+            signal = LocalDistribution(bench.teacher, beta=objective.beta, as_student=itself)
             return OPDTrainer(student, signal, bench.prompt_ids, plan, recipe, **common)
         case GoldObjective():
             from opd.training.gold import GoldTrainer

@@ -42,11 +42,16 @@ class Signal(Protocol):
 
 
 class LocalDistribution:
-    """A local teacher with the student's tokenizer: generalized JSD over the whole vocabulary."""
+    """A local teacher with the student's tokenizer: generalized JSD over the whole vocabulary.
 
-    def __init__(self, teacher: Any, *, beta: float):
+    Args:
+        as_student: read the teacher with the student's kernels. Where both are one model, other kernels would differ
+            from the student's in the last bits, and Adam makes full steps of any difference, however small.
+    """
+
+    def __init__(self, teacher: Any, *, beta: float, as_student: bool = False):
         self._backbone, self._head, self._beta = backbone_of(teacher), head_of(teacher), beta
-        self._lean = LeanScorer(teacher) if LeanScorer.supports(teacher) else None
+        self._lean = LeanScorer(teacher) if not as_student and LeanScorer.supports(teacher) else None
 
     def score(self, rows: Sequence[Row]) -> None:
         """Nothing to ask: the teacher is read micro-batch by micro-batch."""
