@@ -1,0 +1,44 @@
+"""The run configuration: every setting of a run, its meaning, its default and what it may be combined with.
+
+In: a mapping (YAML, JSON, a form). Out: a frozen, complete `RunConfig`; nothing is filled in later.
+Knows nothing of models, files, processes or key values: a configuration can be checked without loading anything.
+The docstring under a field is also the help text on the page (through the JSON Schema).
+"""
+
+from opd.config.base import SIGNAL_WORDS, Config, SignalKind
+from opd.config.data import DataConfig
+from opd.config.models import LoraConfig, StudentConfig
+from opd.config.objectives import DivergenceObjective, GoldObjective, Objective, objective_needs
+from opd.config.parse import describe_problems, field_errors, load_config, parse_config, resolve_paths
+from opd.config.run import RunConfig
+from opd.config.stages import BaselineConfig, CheckpointConfig, EvaluationConfig, SamplingConfig, WarmStartConfig
+from opd.config.teachers import ChatTeacher, LocalTeacher, ServerTeacher, Teacher, teacher_provides
+
+__all__ = [
+    "SIGNAL_WORDS",
+    "BaselineConfig",
+    "ChatTeacher",
+    "CheckpointConfig",
+    "Config",
+    "DataConfig",
+    "DivergenceObjective",
+    "EvaluationConfig",
+    "GoldObjective",
+    "LocalTeacher",
+    "LoraConfig",
+    "Objective",
+    "RunConfig",
+    "SamplingConfig",
+    "ServerTeacher",
+    "SignalKind",
+    "StudentConfig",
+    "Teacher",
+    "WarmStartConfig",
+    "describe_problems",
+    "field_errors",
+    "load_config",
+    "objective_needs",
+    "parse_config",
+    "resolve_paths",
+    "teacher_provides",
+]

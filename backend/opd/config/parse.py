@@ -1,0 +1,113 @@
+"""Mappings and YAML files to a `RunConfig`; what cannot be used is named by its field path, never by its value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from opd.config.objectives import objective_needs
+from opd.config.run import RunConfig
+from opd.config.teachers import LocalTeacher, teacher_provides
+from opd.errors import ConfigError
+
+# What may be repeated of a key that we do not know: a typo, but not a secret in the wrong place.
+_FIELD_NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
+
+
+def parse_config(data: Mapping[str, Any]) -> RunConfig:
+    """Check a mapping and complete it.
+
+    Raises:
+        ConfigError: with one line per field path, and without echoing the values (they may hold secrets).
+    """
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        fields = field_errors(error)
+        lines = "\n".join(f"  {f['path']}: {f['message']}" for f in fields)
+        count = f"{len(fields)} setting{'s' if len(fields) > 1 else ''}"
+        raise ConfigError(
+            f"{count} of this configuration cannot be used:\n{lines}",
+            hint="Correct them and start again; nothing was started. See docs/cli.md or `opd train --help`.",
+            details={"fields": fields},
+        ) from None
+
+
+def field_errors(error: ValidationError) -> list[dict[str, str]]:
+    """Field paths and messages of a validation error, never the values."""
+    return describe_problems(error.errors(include_input=False, include_url=False))
+
+
+def describe_problems(
+    items: Sequence[Mapping[str, Any]], *, skip: int = 0, whole: str = "(whole configuration)"
+) -> list[dict[str, str]]:
+    """Pydantic's error items as {path, message, type}, without anything that was sent.
+
+    Args:
+        skip: leading parts of each location that are no field (FastAPI's "body" or "query").
+        whole: the path where fields do not go together.
+    """
+    found = []
+    for item in items:
+        message = str(item["msg"]).removeprefix("Value error, ")
+        if item["type"] == "union_tag_invalid":  # the original quotes the value
+            message = f"type should be one of {item['ctx']['expected_tags']}"
+        found.append({"path": _field_path(item["loc"][skip:]) or whole, "message": message, "type": str(item["type"])})
+    return found
+
+
+def _field_path(location: Sequence[int | str]) -> str:
+    """Dotted path; the kind of teacher or objective, which pydantic puts in, is no field and is left out."""
+    parts: list[str] = []
+    for part in location:
+        above = parts[-1] if parts else ""
+        tags = [*teacher_provides()] if above == "teacher" else [*objective_needs()] if above == "objective" else []
+        if part not in tags:
+            parts.append(str(part) if _FIELD_NAME.fullmatch(str(part)) else "(unknown key)")
+    return ".".join(parts)
+
+
+def load_config(path: str | Path) -> RunConfig:
+    """Read a YAML (or JSON) file. Relative paths inside it are taken from the file's own folder.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or holds settings that cannot be used.
+    """
+    file = Path(path)
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"Cannot read {file}: {error.strerror}.", hint="Give the path of a YAML file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not valid YAML: {error}", hint="See examples/local.yaml.") from None
+    if not isinstance(data, dict):
+        raise ConfigError(
+            f"{file} holds {type(data).__name__}, expected a mapping of settings.", hint="See examples/local.yaml."
+        )
+    return resolve_paths(parse_config(data), file.resolve().parent)
+
+
+def resolve_paths(config: RunConfig, base: Path) -> RunConfig:
+    """Make relative data and model paths absolute where they exist below `base`; ids are left as they are."""
+
+    def absolute(value: str | None) -> str | None:
+        if value is None:
+            return None
+        candidate = base / Path(value).expanduser()
+        return str(candidate.resolve()) if candidate.exists() else value
+
+    data = config.data.model_copy(
+        update={key: absolute(getattr(config.data, key)) for key in ("path", "test_path", "validation_path")}
+    )
+    update: dict[str, Any] = {
+        "data": data,
+        "student": config.student.model_copy(update={"model": absolute(config.student.model)}),
+    }
+    if isinstance(config.teacher, LocalTeacher):
+        update["teacher"] = config.teacher.model_copy(update={"model": absolute(config.teacher.model)})
+    return config.model_copy(update=update)

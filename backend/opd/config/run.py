@@ -1,0 +1,80 @@
+"""`RunConfig`: one run, and what may not be combined in it."""
+
+from __future__ import annotations
+
+import json
+from hashlib import sha256
+from typing import Literal
+
+import yaml
+from pydantic import AliasChoices, Field, model_validator
+
+from opd.config.base import SIGNAL_WORDS, Config
+from opd.config.data import DataConfig
+from opd.config.models import StudentConfig
+from opd.config.objectives import DivergenceObjective, Objective, objective_needs
+from opd.config.stages import BaselineConfig, CheckpointConfig, EvaluationConfig, SamplingConfig, WarmStartConfig
+from opd.config.teachers import Teacher
+
+
+class RunConfig(Config):
+    """One run: student, teacher, data, objective and how long."""
+
+    name: str = Field("", max_length=120)
+    """A name for people. Empty: made from the models' names."""
+    student: StudentConfig
+    teacher: Teacher
+    data: DataConfig
+    objective: Objective = DivergenceObjective()
+    on_policy_fraction: float = Field(1.0, ge=0, le=1, validation_alias=AliasChoices("on_policy_fraction", "lambda"))
+    """Lambda: share of training on the student's own text; the rest is on the teacher's answers."""
+    max_steps: int = Field(200, ge=1, le=10_000_000)
+    """Optimizer steps of the distillation stage."""
+    batch_size: int = Field(16, ge=1, le=65536)
+    """Completions per optimizer step."""
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Completions in memory at once. None: as many as fit. Changes memory and time, never the result's mathematics."""
+    learning_rate: float | None = Field(None, gt=0, lt=1)
+    """Peak learning rate. None: 1e-4 with adapters, 1e-5 when all weights learn."""
+    warmup_steps: int | None = Field(None, ge=0)
+    """Steps over which the learning rate rises. None: 5 % of max_steps."""
+    lr_schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Course of the learning rate after warm-up. linear and cosine end at 0."""
+    weight_decay: float = Field(0.0, ge=0, le=1)
+    """AdamW's decoupled weight decay."""
+    max_grad_norm: float = Field(1.0, gt=0)
+    """Gradients with a larger norm are scaled down to this."""
+    sampling: SamplingConfig = SamplingConfig()
+    warm_start: WarmStartConfig = WarmStartConfig()
+    baseline: BaselineConfig = BaselineConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    seed: int = Field(0, ge=0, lt=2**31)
+    """One number decides order, sampling and initial adapters. The same seed on the same machine gives the same run."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the models run. auto: a GPU if there is one."""
+    num_threads: int | None = Field(None, ge=1)
+    """CPU threads; pinned, because another number changes the last bits. None: the number of physical cores."""
+    budget_usd: float | None = Field(None, gt=0)
+    """Spend cap in US dollars for a paid teacher; the run pauses before it would be passed. None: no paid calls."""
+
+    @model_validator(mode="after")
+    def _signal_fits_objective(self) -> RunConfig:
+        need, teacher = self.objective.needs, self.teacher
+        if need not in teacher.provides:
+            fitting = [o for o, n in objective_needs().items() if n in teacher.provides] or ["none yet"]
+            raise ValueError(
+                f"objective {self.objective.type} needs the teacher's {SIGNAL_WORDS[need]}, "
+                f"but a {teacher.type} teacher gives {', '.join(SIGNAL_WORDS[s] for s in teacher.provides)}; "
+                f"objectives for this teacher: {', '.join(fitting)}; or choose another kind of teacher"
+            )
+        return self
+
+    def as_yaml(self) -> str:
+        """The complete configuration as YAML; reads back to an equal `RunConfig`."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON form: equal digests mean equal runs (on equal software and data)."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return sha256(text.encode()).hexdigest()

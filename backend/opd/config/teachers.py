@@ -1,0 +1,68 @@
+"""The kinds of teacher, and the signals that each can give.
+
+A new kind is a class here, a member of `Teacher`, and a file in `opd/teachers/`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from opd.config.base import Config, SignalKind
+
+
+class LocalTeacher(Config):
+    """A model on this machine: the whole next-token distribution is available."""
+
+    provides: ClassVar[tuple[SignalKind, ...]] = ("distribution", "topk_logprobs", "token_logprobs", "text")
+    type: Literal["local"] = "local"
+    """A model folder or Hugging Face id, run on this machine."""
+    model: str = Field(min_length=1)
+    """A folder with a causal language model (safetensors), or a Hugging Face id such as Qwen/Qwen3-4B."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hugging Face id. None takes the default branch."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the teacher's weights. auto: as the student's."""
+
+
+class ServerTeacher(Config):
+    """A scoring server: it returns log-probabilities of token ids that are sent to it."""
+
+    provides: ClassVar[tuple[SignalKind, ...]] = ("topk_logprobs", "token_logprobs", "text")
+    type: Literal["server"] = "server"
+    """A server that scores given tokens: vLLM, SGLang, Fireworks, Together or `opd serve`."""
+    base_url: str = Field(min_length=1)
+    """Address of the server, for example http://127.0.0.1:8000/v1."""
+    model: str = Field(min_length=1)
+    """Name of the model on that server."""
+    dialect: Literal["vllm", "sglang", "fireworks", "together"] = "vllm"
+    """How the server is asked for log-probabilities. `opd serve` speaks vllm."""
+    tokenizer: str | None = None
+    """Folder or id of the teacher's tokenizer. None: the student's tokenizer, which the probe then proves."""
+    timeout_s: float = Field(120.0, gt=0)
+    """Deadline of one request, in seconds, retries not included."""
+    max_concurrency: int = Field(8, ge=1, le=256)
+    """Requests under way at once."""
+
+
+class ChatTeacher(Config):
+    """A chat API: it returns answers and no log-probabilities of given text."""
+
+    provides: ClassVar[tuple[SignalKind, ...]] = ("text",)
+    type: Literal["chat"] = "chat"
+    """A chat API of a provider (OpenAI, Anthropic, OpenRouter) or of a local server (Ollama, LM Studio)."""
+    model: str = Field(min_length=1)
+    """Provider and model, for example openai/gpt-4o-mini, anthropic/claude-3.5-sonnet, openrouter/… or local/…."""
+    base_url: str | None = None
+    """Address of an OpenAI-compatible server. None: the provider's own."""
+    max_concurrency: int = Field(8, ge=1, le=256)
+    """Requests under way at once."""
+
+
+Teacher = Annotated[LocalTeacher | ServerTeacher | ChatTeacher, Field(discriminator="type")]
+
+
+def teacher_provides() -> dict[str, tuple[SignalKind, ...]]:
+    """Which signals each kind of teacher can give at best; the probe says what this one really gives."""
+    return {cls.model_fields["type"].default: cls.provides for cls in (LocalTeacher, ServerTeacher, ChatTeacher)}
