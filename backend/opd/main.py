@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -46,6 +47,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _PORTS_TRIED = 20
 _START_TIMEOUT_S = 30.0
 _QUEUE_EVERY_S = 1.0
+_WAKE_EVERY_S = 1.0
 _log = logging.getLogger("opd")
 
 
@@ -115,7 +117,7 @@ async def _serve_queue(jobs: Jobs, closing: asyncio.Event) -> None:
 
 
 class StudioServer:
-    """A running studio. Use as a context manager, or `serve()` until Ctrl-C.
+    """A running studio, as a context manager: it answers from entering to leaving; `wait()` stays until Ctrl-C.
 
     Args:
         port: None takes the default port or the next free one; a number takes that one or fails.
@@ -170,18 +172,16 @@ class StudioServer:
     ) -> None:
         self.close()
 
-    def serve(self) -> None:
-        """Serve in this thread until a signal; call `prepare` first.
+    def wait(self) -> None:
+        """Serve until Ctrl-C or SIGTERM; for the main thread, inside the `with`.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C, passed on by uvicorn after it has ended in order.
+            KeyboardInterrupt: either of them.
         """
-        server, listener = self._prepared
-        server.run([listener])
-
-    def prepare(self) -> None:
-        """Take the folder and the port, so that the address is known before serving."""
-        self._prepared = self._prepare()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        assert self._thread is not None  # noqa: S101 - entered
+        while self._thread.is_alive():
+            self._thread.join(_WAKE_EVERY_S)  # on Windows a wait without end would not hear Ctrl-C
 
     def close(self) -> None:
         """Stop serving and give the folder back. Runs go on."""

@@ -91,12 +91,14 @@ def test_only_loopback_is_bound(process: tuple[subprocess.Popen[str], str, str])
     assert bound == ["127.0.0.1"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_it_and_gives_the_folder_back(
-    process: tuple[subprocess.Popen[str], str, str], tmp_path: Path
+    process: tuple[subprocess.Popen[str], str, str], tmp_path: Path, number: signal.Signals
 ) -> None:
-    started, _, _ = process
-    started.send_signal(signal.SIGINT)
-    _, err = started.communicate(timeout=30)
+    started, base, _ = process
+    assert httpx2.get(f"{base}/api/health", trust_env=False).json() == {"status": "ok"}, "what is printed answers"
+    started.send_signal(number)
+    _, err = started.communicate()
     assert started.returncode == 0
     assert "Traceback" not in err
     with open_studio(tmp_path) as client:
@@ -141,7 +143,7 @@ def test_a_taken_port_is_named_and_not_asked_for_ones_give_way(tmp_path: Path) -
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(InputError, match=f"127.0.0.1:{port}"):
-            StudioServer(tmp_path, port=port).prepare()
+            StudioServer(tmp_path, port=port).__enter__()
     taken = listen("127.0.0.1", None)
     try:
         other_port = listen("127.0.0.1", None)
@@ -278,4 +280,4 @@ def test_two_servers_of_one_process_cannot_share_a_folder(tmp_path: Path) -> Non
     with open_studio(tmp_path) as client:
         assert isinstance(client, Client)
         with pytest.raises(BusyError):
-            StudioServer(tmp_path, port=0).prepare()
+            StudioServer(tmp_path, port=0).__enter__()

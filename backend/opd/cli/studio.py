@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -41,9 +42,8 @@ def studio(
     from opd.main import StudioServer
     from opd.store.files import data_dir
 
-    server = StudioServer(data_dir(), port=port, host=host, expose=expose, token=_read_token(token_file))
-    server.prepare()
-    try:
+    studio = StudioServer(data_dir(), port=port, host=host, expose=expose, token=_read_token(token_file))
+    with contextlib.suppress(KeyboardInterrupt), studio as server:  # Ctrl-C is the usual way to end it
         url = server.new_url()
         say(f"OPD Studio of {server.data_dir}")
         print(f"Open {url}", flush=True)
@@ -52,11 +52,7 @@ def studio(
             import webbrowser
 
             webbrowser.open(url)
-        server.serve()
-    except KeyboardInterrupt:
-        pass  # the usual way to end it, also before it serves
-    finally:
-        server.close()
+        server.wait()
 
 
 def _read_token(file: Path | None) -> str | None:

@@ -116,9 +116,8 @@ def _serve(data_dir: Path) -> None:
     from opd.main import StudioServer
 
     opd.jobs.PIPELINE = LIGHT_PIPELINE
-    server = StudioServer(data_dir, port=0)
-    server.prepare()
-    server.serve()
+    with StudioServer(data_dir, port=0) as server:
+        server.wait()
 
 
 def main() -> None:
