@@ -1,0 +1,38 @@
+/** Charts: one of them, and the grid of all. */
+
+export const chartsStrings = {
+  chart: {
+    role: "chart",
+    keys: (title: string) => `${title}. Left and right arrow keys move the cursor.`,
+    expand: (title: string) => `Enlarge ${title}`,
+    collapse: (title: string) => `Back to all charts from ${title}`,
+    menu: (title: string) => `More for ${title}`,
+    table: "Show the numbers",
+    png: "Save as PNG",
+    csv: "Save as CSV",
+    empty: "No points yet",
+    step: (step: string) => `step ${step}`,
+    series: "Series",
+    steps: "Steps",
+    mean: "Mean",
+    low: "Lowest",
+    high: "Highest",
+  },
+  charts: {
+    title: "Charts",
+    key: "Key",
+    which: "Which charts",
+    all: "All",
+    log: "Log",
+    smoothing: "Smoothing",
+    smoothingHelp: "Moving average without the bias of its start. The thin line is what was measured.",
+    axis: "Horizontal axis",
+    byStep: "Steps",
+    byMinutes: "Minutes",
+    reset: "Show the whole run",
+    zoomHint: "Drag across a chart to zoom, double-click to reset",
+    waiting: "Curves appear with the first step",
+    dip: "Accuracy usually dips before it rises: at first the student gives up habits that worked now and then, before the teacher's way carries it further. Reverse KL is the curve to watch meanwhile.",
+    baselineStage: "These curves belong to the SFT baseline, one for each learning rate that it tries. Your student's are under Distilling.",
+  },
+} as const;

@@ -1,0 +1,28 @@
+/**
+ * Every text of the page, one file a page: to translate it, to keep one word per thing, to read it in one go.
+ *
+ * Texts of the server (errors, help of settings, verdicts, alarms) are not here: they come from where they are true.
+ */
+import { beforeStrings } from "./before";
+import { chartsStrings } from "./charts";
+import { datasetsStrings } from "./datasets";
+import { frameStrings } from "./frame";
+import { runStrings } from "./run";
+import { runsStrings } from "./runs";
+import { settingsStrings } from "./settings";
+import { setupStrings } from "./setup";
+import { teachersStrings } from "./teachers";
+import { verdictStrings } from "./verdict";
+
+export const strings = {
+  ...frameStrings,
+  ...setupStrings,
+  ...beforeStrings,
+  ...runStrings,
+  ...chartsStrings,
+  ...verdictStrings,
+  ...runsStrings,
+  ...datasetsStrings,
+  ...teachersStrings,
+  ...settingsStrings,
+} as const;

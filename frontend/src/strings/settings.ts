@@ -1,0 +1,31 @@
+/** Settings, this machine, diagnostics. */
+
+export const settingsStrings = {
+  settings: {
+    title: "Settings",
+    look: "Appearance",
+    scheme: "Theme",
+    auto: "As the system",
+    light: "Light",
+    dark: "Dark",
+    machine: "This machine",
+    version: "OPD Studio",
+    device: "Device",
+    memory: "Memory",
+    disk: "Disk",
+    cores: "Cores",
+    python: "Python",
+    platform: "System",
+    folder: "Data folder",
+    packages: "Packages",
+    missing: "not installed",
+    free: (free: string, total: string) => `${free} free of ${total}`,
+    cannotTrain: "The training packages are not installed: pip install 'opd-studio[train]'",
+    diagnostics: "Diagnostics",
+    diagnosticsHint: "What a bug report needs: versions, machine and the last error. No keys, no prompts, no answers.",
+    widths: "Column widths",
+    resetWidths: "Put the columns back",
+    singleKeys: "Single-letter shortcuts",
+    singleKeysHint: "? for the list of keys, g then d, r, n or s to go somewhere",
+  },
+} as const;
