@@ -15,7 +15,8 @@ import { StateChip } from "../components/ui/StateChip";
 import { learningRate, value } from "../lib/format";
 import { seriesFromBuckets } from "../lib/series";
 import { strings } from "../strings";
-import classes from "./page.module.css";
+import classes from "./ComparePage.module.css";
+import page from "./page.module.css";
 
 const METRICS = ["loss", "reverse_kl", "completion_tokens/mean", "entropy", "eos_share", "tokens_per_s"];
 const NUM_POINTS = 1000;
@@ -38,21 +39,21 @@ export function ComparePage() {
   }
   if (!currentData) return <Pending error={error} onRetry={refetch} />;
   return (
-    <div className={classes.page}>
-      <div className={classes.head}>
+    <div className={page.page}>
+      <div className={page.head}>
         <h1>{strings.compare.title}</h1>
-        <div className={classes.aside}>
+        <div className={page.aside}>
           <Button size="sm" variant="default" component={Link} to="/runs">
             {strings.compare.back}
           </Button>
         </div>
       </div>
       <Runs data={currentData} ids={ids} />
-      <h2 className={classes.heading}>{strings.compare.overlay}</h2>
+      <h2 className={page.heading}>{strings.compare.overlay}</h2>
       <Overlay data={currentData} ids={ids} />
-      <h2 className={classes.heading}>{strings.compare.config}</h2>
+      <h2 className={page.heading}>{strings.compare.config}</h2>
       <Differences data={currentData} ids={ids} />
-      <h2 className={classes.heading}>{strings.compare.metrics}</h2>
+      <h2 className={page.heading}>{strings.compare.metrics}</h2>
       <Ends data={currentData} ids={ids} />
     </div>
   );
@@ -69,8 +70,8 @@ function nameOf(data: Comparison, id: string): string {
 
 function Runs({ data, ids }: Props) {
   return (
-    <div className={`${classes.card} ${classes.scrollX}`}>
-      <table className={classes.table}>
+    <div className={`${page.card} ${page.scrollX}`}>
+      <table className={page.table}>
         <tbody>
           {ids.map((id, at) => {
             const run = data.runs.find((found) => found.run_id === id);
@@ -79,10 +80,10 @@ function Runs({ data, ids }: Props) {
               <tr key={id}>
                 <td>
                   <span className={classes.swatch} style={{ background: color(at) }} />
-                  <Link to={`/opd/${id}`} className={classes.nameLink}>
+                  <Link to={`/opd/${id}`} className={page.nameLink}>
                     {nameOf(data, id)}
                   </Link>
-                  <span className={classes.sub}>{id}</span>
+                  <span className={page.sub}>{id}</span>
                 </td>
                 <td>{run && <StateChip state={run.state} />}</td>
                 <td>{verdict ? verdict.headline : <span className="faint">{strings.compare.none}</span>}</td>
@@ -156,8 +157,8 @@ function useRunMetrics(runId: string | undefined) {
 function Differences({ data, ids }: Props) {
   if (data.config.length === 0) return <p className="dim">{strings.compare.same}</p>;
   return (
-    <div className={`${classes.card} ${classes.scrollX}`}>
-      <table className={classes.table}>
+    <div className={`${page.card} ${page.scrollX}`}>
+      <table className={page.table}>
         <Head first={strings.compare.setting} data={data} ids={ids} />
         <tbody>
           {data.config.map((difference) => (
@@ -179,8 +180,8 @@ function Differences({ data, ids }: Props) {
 function Ends({ data, ids }: Props) {
   const shown = data.metrics.filter((metric) => !metric.name.includes("@") && !metric.name.startsWith("time/"));
   return (
-    <div className={`${classes.card} ${classes.scrollX}`}>
-      <table className={`${classes.table} num`}>
+    <div className={`${page.card} ${page.scrollX}`}>
+      <table className={`${page.table} num`}>
         <Head first={strings.compare.metric} data={data} ids={ids} />
         <tbody>
           {shown.map((metric) => (
@@ -192,7 +193,7 @@ function Ends({ data, ids }: Props) {
                   <td key={id}>
                     {value(ends?.last)}
                     {ends?.best != null && (
-                      <span className={classes.sub}>
+                      <span className={page.sub}>
                         {strings.compare.best} {value(ends.best)}, {strings.chart.step(String(ends.best_step))}
                       </span>
                     )}

@@ -14,7 +14,8 @@ import { IconCross, IconData, IconInfo, IconPlay, IconTrash, IconWarn } from "..
 import { EmptyState } from "../components/ui/EmptyState";
 import { bytes, count } from "../lib/format";
 import { strings } from "../strings";
-import classes from "./page.module.css";
+import classes from "./DatasetsPage.module.css";
+import page from "./page.module.css";
 
 export function DatasetsPage() {
   const { data, error, refetch } = useListDatasetsQuery();
@@ -23,14 +24,14 @@ export function DatasetsPage() {
   const { items } = data;
   const chosen = items.find((item) => item.id === params.get("id")) ?? items[0];
   return (
-    <div className={classes.page}>
-      <div className={classes.head}>
+    <div className={page.page}>
+      <div className={page.head}>
         <h1>{strings.data.title}</h1>
       </div>
-      <p className={classes.intro}>{strings.data.intro}</p>
+      <p className={page.intro}>{strings.data.intro}</p>
       <div className={classes.split}>
         <div>
-          <div className={classes.card}>
+          <div className={page.card}>
             {items.map((item) => (
               <UnstyledButton
                 key={item.id}
@@ -39,7 +40,7 @@ export function DatasetsPage() {
                 onClick={() => setParams({ id: item.id })}
               >
                 <strong>{item.name}</strong>
-                <span className={`${classes.sub} num`}>
+                <span className={`${page.sub} num`}>
                   {count(item.num_samples)} {strings.setup.statPrompts} · {bytes(item.size_bytes)} ·{" "}
                   {item.origin === "bundled" ? strings.setup.bundled : strings.setup.uploaded}
                   {!item.ok && ` · ${strings.data.unusable}`}
@@ -63,10 +64,10 @@ function Detail({ item }: { item: DatasetItem }) {
   const [asking, setAsking] = useState(false);
   return (
     <div>
-      <div className={classes.card}>
-        <div className={`${classes.head} ${classes.padded}`} style={{ marginBottom: 0 }}>
+      <div className={page.card}>
+        <div className={`${page.head} ${page.padded}`} style={{ marginBottom: 0 }}>
           <h2 style={{ fontSize: "1rem", fontWeight: 620 }}>{item.name}</h2>
-          <div className={classes.aside}>
+          <div className={page.aside}>
             {item.origin === "uploaded" && (
               <ActionIcon variant="subtle" color="gray" aria-label={strings.data.remove(item.name)} onClick={() => setAsking(true)}>
                 <IconTrash />
@@ -107,15 +108,15 @@ function Stats({ detail }: { detail: DatasetDetail }) {
   ];
   return (
     <>
-      <dl className={`${classes.stats} num`} style={{ borderTop: "1px solid var(--line)" }}>
+      <dl className={`${page.stats} num`} style={{ borderTop: "1px solid var(--line)" }}>
         {facts.map(([name, value]) => (
-          <div key={name} className={classes.stat}>
+          <div key={name} className={page.stat}>
             <dt>{name}</dt>
             <dd>{value}</dd>
           </div>
         ))}
       </dl>
-      <p className={`${classes.padded} num dim`} style={{ borderTop: "1px solid var(--line)", paddingBlock: 10 }}>
+      <p className={`${page.padded} num dim`} style={{ borderTop: "1px solid var(--line)", paddingBlock: 10 }}>
         {strings.data.length}:{" "}
         {strings.data.lengthValue(count(report.prompt_chars.median), count(report.prompt_chars.p95))} · {strings.data.format}:{" "}
         {report.format} · <span className="mono">sha256 {report.sha256.slice(0, 12)}</span>
@@ -130,11 +131,11 @@ function Problems({ detail }: { detail: DatasetDetail }) {
   const { problems } = detail.report;
   return (
     <>
-      <h2 className={classes.heading}>{strings.data.problems}</h2>
+      <h2 className={page.heading}>{strings.data.problems}</h2>
       {problems.length === 0 ? (
         <p className="dim">{strings.data.noProblems}</p>
       ) : (
-        <div className={classes.card}>
+        <div className={page.card}>
           {problems.map((problem) => {
             const Icon = SEVERITY_ICONS[problem.severity];
             return (
@@ -156,8 +157,8 @@ function Problems({ detail }: { detail: DatasetDetail }) {
 function Preview({ detail }: { detail: DatasetDetail }) {
   return (
     <>
-      <h2 className={classes.heading}>{strings.data.preview}</h2>
-      <div className={classes.card}>
+      <h2 className={page.heading}>{strings.data.preview}</h2>
+      <div className={page.card}>
         {detail.preview.map((prompt) => (
           <div key={prompt.id} className={classes.prompt}>
             {prompt.messages.map((message, at) => (

@@ -13,7 +13,8 @@ import { StateChip } from "../components/ui/StateChip";
 import { bytes, moment } from "../lib/format";
 import { useRun } from "../store/hooks";
 import { strings } from "../strings";
-import classes from "./page.module.css";
+import classes from "./RunPage.module.css";
+import page from "./page.module.css";
 
 export function RunPage() {
   const { runId = "" } = useParams();
@@ -25,12 +26,12 @@ export function RunPage() {
   if (!run) return <Pending error={error} onRetry={refetch} />;
   const { status } = run;
   return (
-    <div className={classes.page}>
-      <div className={classes.head}>
+    <div className={page.page}>
+      <div className={page.head}>
         <h1>{status.name}</h1>
         <StateChip state={view?.state ?? status.state} />
         <span className="faint num">{moment(status.created_time)}</span>
-        <div className={classes.aside}>
+        <div className={page.aside}>
           <CopyButton size="sm" text={run.path}>
             {strings.verdict.copyPath}
           </CopyButton>
@@ -48,7 +49,7 @@ export function RunPage() {
           <Tabs.Tab value="log">{strings.detail.log}</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="config">
-          <div className={classes.card}>
+          <div className={page.card}>
             <pre className={classes.code} tabIndex={0} aria-label={strings.detail.config}>
               {run.config_yaml}
             </pre>
@@ -58,7 +59,7 @@ export function RunPage() {
           </CopyButton>
         </Tabs.Panel>
         <Tabs.Panel value="events">
-          <div className={`${classes.card} ${classes.padded}`}>{view && <EventLog log={view.log} />}</div>
+          <div className={`${page.card} ${page.padded}`}>{view && <EventLog log={view.log} />}</div>
         </Tabs.Panel>
         <Tabs.Panel value="samples">
           {view && <Samples samples={view.samples} isDone={view.state === "done"} />}
@@ -77,13 +78,13 @@ export function RunPage() {
 function Files({ files }: { files: { name: string; num_bytes: number }[] }) {
   if (files.length === 0) return <EmptyState title={strings.detail.noFiles} />;
   return (
-    <div className={classes.card}>
-      <table className={`${classes.table} num`}>
+    <div className={page.card}>
+      <table className={`${page.table} num`}>
         <tbody>
           {files.map((file) => (
             <tr key={file.name}>
               <td className="mono">{file.name}</td>
-              <td className={classes.right}>{bytes(file.num_bytes)}</td>
+              <td className={page.right}>{bytes(file.num_bytes)}</td>
             </tr>
           ))}
         </tbody>
@@ -96,7 +97,7 @@ function Log({ runId }: { runId: string }) {
   const { data, refetch } = useGetLogQuery({ runId }, { refetchOnMountOrArgChange: true });
   return (
     <>
-      <div className={classes.card}>
+      <div className={page.card}>
         <pre className={`${classes.code} ${classes.wrap}`} tabIndex={0} aria-label={strings.detail.log}>
           {data?.text || strings.detail.noLog}
         </pre>

@@ -15,7 +15,8 @@ import { IconCompare, IconPlus, IconResume, IconRuns, IconSearch, IconTrash } fr
 import { StateChip } from "../components/ui/StateChip";
 import { ago, count, duration, modelName, moment } from "../lib/format";
 import { strings } from "../strings";
-import classes from "./page.module.css";
+import classes from "./RunsPage.module.css";
+import page from "./page.module.css";
 
 const MAX_COMPARED = 8;
 const POLL_MS = 3000;
@@ -45,11 +46,11 @@ export function RunsPage() {
     );
   }
   return (
-    <div className={classes.page}>
-      <div className={classes.head}>
+    <div className={page.page}>
+      <div className={page.head}>
         <h1>{strings.runs.title}</h1>
         <span className="faint num">{strings.runs.total(runs.length)}</span>
-        <div className={classes.aside}>
+        <div className={page.aside}>
           <TextInput
             size="sm"
             w={220}
@@ -76,8 +77,8 @@ export function RunsPage() {
           </Button>
         </div>
       </div>
-      <div className={`${classes.card} ${classes.scrollX}`}>
-        <table className={classes.table}>
+      <div className={`${page.card} ${page.scrollX}`}>
+        <table className={page.table}>
           <thead>
             <tr>
               <th aria-label={strings.runs.compareHint} />
@@ -85,10 +86,10 @@ export function RunsPage() {
               <th scope="col">{strings.runs.state}</th>
               <th scope="col">{strings.runs.progress}</th>
               <th scope="col">{strings.runs.result}</th>
-              <th scope="col" className={classes.right}>
+              <th scope="col" className={page.right}>
                 {strings.runs.took}
               </th>
-              <th scope="col" className={classes.right}>
+              <th scope="col" className={page.right}>
                 {strings.runs.started}
               </th>
               <th aria-label={strings.runs.actions} />
@@ -156,10 +157,10 @@ function Row({ run, now, isChosen, isFull, onChoose, onDelete }: RowProps) {
         />
       </td>
       <td>
-        <Link to={`/opd/${run.run_id}`} className={classes.nameLink}>
+        <Link to={`/opd/${run.run_id}`} className={page.nameLink}>
           {run.name}
         </Link>
-        <span className={classes.sub}>
+        <span className={page.sub}>
           {modelName(run.student)} ← {modelName(run.teacher)} ·{" "}
           <Link to={`/runs/${run.run_id}`} className="faint">
             {run.run_id}
@@ -178,8 +179,8 @@ function Row({ run, now, isChosen, isFull, onChoose, onDelete }: RowProps) {
       <td>
         <Result run={run} />
       </td>
-      <td className={`${classes.right} num`}>{duration(run.seconds_elapsed)}</td>
-      <td className={`${classes.right} num`} title={moment(run.created_time)}>
+      <td className={`${page.right} num`}>{duration(run.seconds_elapsed)}</td>
+      <td className={`${page.right} num`} title={moment(run.created_time)}>
         {ago(run.created_time, now)}
       </td>
       <td>
@@ -211,14 +212,14 @@ function Row({ run, now, isChosen, isFull, onChoose, onDelete }: RowProps) {
 function Result({ run }: { run: RunListItem }) {
   if (run.failure) {
     return (
-      <span className={`${classes.result} ${classes.bad}`} title={`${run.failure.message} ${run.failure.hint}`}>
+      <span className={`${classes.result} ${page.bad}`} title={`${run.failure.message} ${run.failure.hint}`}>
         {run.failure.code}
       </span>
     );
   }
   if (!run.verdict) return <span className="faint">–</span>;
   const { conclusion, headline } = run.verdict;
-  const tone = conclusion === "better" ? classes.good : conclusion === "worse" ? classes.bad : undefined;
+  const tone = conclusion === "better" ? page.good : conclusion === "worse" ? page.bad : undefined;
   return (
     <span className={classes.result} title={headline}>
       <span className={tone}>{strings.verdict.conclusion[conclusion]}</span>

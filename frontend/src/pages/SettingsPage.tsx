@@ -10,7 +10,8 @@ import { Notice } from "../components/ui/Notice";
 import { Fact, Facts } from "../components/ui/Section";
 import { bytes, count } from "../lib/format";
 import { strings } from "../strings";
-import classes from "./page.module.css";
+import classes from "./SettingsPage.module.css";
+import page from "./page.module.css";
 
 export function SettingsPage() {
   const { data: machine } = useGetSystemQuery(undefined, { refetchOnMountOrArgChange: true });
@@ -18,12 +19,12 @@ export function SettingsPage() {
   const [singleKeys, setSingleKeys] = useState(singleKeysEnabled);
   const [widths, setWidths] = useState(() => readPreference("columns"));
   return (
-    <div className={classes.page}>
-      <div className={classes.head}>
+    <div className={page.page}>
+      <div className={page.head}>
         <h1>{strings.settings.title}</h1>
       </div>
       <div className={classes.settings}>
-        <section className={`${classes.card} ${classes.padded}`}>
+        <section className={`${page.card} ${page.padded}`}>
           <h2>{strings.settings.look}</h2>
           <SegmentedControl
             fullWidth
@@ -61,7 +62,7 @@ export function SettingsPage() {
             </Button>
           )}
         </section>
-        <section className={`${classes.card} ${classes.padded}`}>
+        <section className={`${page.card} ${page.padded}`}>
           <h2>{strings.settings.diagnostics}</h2>
           <p className="dim" style={{ marginBottom: 12 }}>
             {strings.settings.diagnosticsHint}
@@ -69,7 +70,7 @@ export function SettingsPage() {
           <CopyButton text={() => diagnosticsText({ machine })}>{strings.error.copy}</CopyButton>
         </section>
         {machine && (
-          <section className={`${classes.card} ${classes.padded}`}>
+          <section className={`${page.card} ${page.padded}`}>
             <h2>{strings.settings.machine}</h2>
             {!machine.can_train && <Notice tone="warn" title={strings.settings.cannotTrain} />}
             <Facts>
@@ -91,7 +92,7 @@ export function SettingsPage() {
           </section>
         )}
         {machine && (
-          <section className={`${classes.card} ${classes.padded}`}>
+          <section className={`${page.card} ${page.padded}`}>
             <h2>{strings.settings.packages}</h2>
             <Facts>
               <Fact name={strings.settings.version}>{machine.version}</Fact>

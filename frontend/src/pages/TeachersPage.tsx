@@ -9,7 +9,7 @@ import { EmptyState } from "../components/ui/EmptyState";
 import { IconSearch, IconTeacher } from "../components/ui/icons";
 import { bytes, DASH, shortCount } from "../lib/format";
 import { strings } from "../strings";
-import classes from "./page.module.css";
+import page from "./page.module.css";
 
 const FIRST_ROWS = 40;
 
@@ -23,15 +23,15 @@ export function TeachersPage() {
   const shown = showAll ? matching : matching.slice(0, FIRST_ROWS);
   const date = data.catalogue[0]?.price_date ?? "";
   return (
-    <div className={classes.page}>
-      <div className={classes.head}>
+    <div className={page.page}>
+      <div className={page.head}>
         <h1>{strings.teachers.title}</h1>
       </div>
-      <h2 className={classes.heading} style={{ marginTop: 0 }}>
+      <h2 className={page.heading} style={{ marginTop: 0 }}>
         {strings.teachers.local}
       </h2>
       {data.local_models.length === 0 ? (
-        <div className={classes.card}>
+        <div className={page.card}>
           <EmptyState title={strings.teachers.localNone} hint={strings.teachers.localNoneHint} icon={<IconTeacher size={24} />} />
         </div>
       ) : (
@@ -39,19 +39,19 @@ export function TeachersPage() {
           <p className="dim" style={{ marginBottom: 8 }}>
             {strings.teachers.localHint}
           </p>
-          <div className={`${classes.card} ${classes.scrollX}`}>
-            <table className={`${classes.table} num`}>
+          <div className={`${page.card} ${page.scrollX}`}>
+            <table className={`${page.table} num`}>
               <thead>
                 <tr>
                   <th scope="col">{strings.teachers.model}</th>
                   <th scope="col">{strings.teachers.origin}</th>
-                  <th scope="col" className={classes.right}>
+                  <th scope="col" className={page.right}>
                     {strings.teachers.parameters}
                   </th>
-                  <th scope="col" className={classes.right}>
+                  <th scope="col" className={page.right}>
                     {strings.teachers.size}
                   </th>
-                  <th scope="col" className={classes.right}>
+                  <th scope="col" className={page.right}>
                     {strings.teachers.contextLength}
                   </th>
                   <th scope="col">{strings.teachers.template}</th>
@@ -62,9 +62,9 @@ export function TeachersPage() {
                   <tr key={model.id}>
                     <td title={model.path}>{model.label}</td>
                     <td>{strings.setup.origin[model.origin]}</td>
-                    <td className={classes.right}>{shortCount(model.num_parameters)}</td>
-                    <td className={classes.right}>{bytes(model.num_bytes)}</td>
-                    <td className={classes.right}>{shortCount(model.context_length)}</td>
+                    <td className={page.right}>{shortCount(model.num_parameters)}</td>
+                    <td className={page.right}>{bytes(model.num_bytes)}</td>
+                    <td className={page.right}>{shortCount(model.context_length)}</td>
                     <td>{model.has_chat_template ? strings.teachers.yes : strings.teachers.no}</td>
                   </tr>
                 ))}
@@ -73,15 +73,15 @@ export function TeachersPage() {
           </div>
         </>
       )}
-      <h2 className={classes.heading}>{strings.teachers.scenarios}</h2>
-      <div className={`${classes.card} ${classes.padded}`} style={{ maxWidth: 620 }}>
+      <h2 className={page.heading}>{strings.teachers.scenarios}</h2>
+      <div className={`${page.card} ${page.padded}`} style={{ maxWidth: 620 }}>
         <Scenarios />
       </div>
       {data.catalogue.length > 0 && (
         <>
-          <div className={classes.head} style={{ margin: "28px 0 4px" }}>
+          <div className={page.head} style={{ margin: "28px 0 4px" }}>
             <h2 style={{ fontSize: "0.9375rem", fontWeight: 620 }}>{strings.teachers.cloud}</h2>
-            <div className={classes.aside}>
+            <div className={page.aside}>
               <TextInput
                 size="sm"
                 w={220}
@@ -96,22 +96,22 @@ export function TeachersPage() {
           <p className="dim" style={{ marginBottom: 8 }}>
             {strings.teachers.cloudHint(date)}
           </p>
-          <div className={`${classes.card} ${classes.scrollX}`}>
-            <table className={`${classes.table} num`}>
+          <div className={`${page.card} ${page.scrollX}`}>
+            <table className={`${page.table} num`}>
               <thead>
                 <tr>
                   <th scope="col">{strings.teachers.model}</th>
                   <th scope="col">{strings.teachers.provider}</th>
-                  <th scope="col" className={classes.right}>
+                  <th scope="col" className={page.right}>
                     {strings.teachers.input}
                   </th>
-                  <th scope="col" className={classes.right}>
+                  <th scope="col" className={page.right}>
                     {strings.teachers.cached}
                   </th>
-                  <th scope="col" className={classes.right}>
+                  <th scope="col" className={page.right}>
                     {strings.teachers.output}
                   </th>
-                  <th scope="col" className={classes.right}>
+                  <th scope="col" className={page.right}>
                     {strings.teachers.contextLength}
                   </th>
                   <th scope="col">{strings.teachers.retires}</th>
@@ -122,13 +122,13 @@ export function TeachersPage() {
                   <tr key={model.id}>
                     <td>
                       {model.name}
-                      <span className={`${classes.sub} mono`}>{model.id}</span>
+                      <span className={`${page.sub} mono`}>{model.id}</span>
                     </td>
                     <td>{model.provider}</td>
-                    <td className={classes.right}>{perMillion(model.input_usd_per_million)}</td>
-                    <td className={classes.right}>{perMillion(model.cached_input_usd_per_million)}</td>
-                    <td className={classes.right}>{perMillion(model.output_usd_per_million)}</td>
-                    <td className={classes.right}>{shortCount(model.context_tokens)}</td>
+                    <td className={page.right}>{perMillion(model.input_usd_per_million)}</td>
+                    <td className={page.right}>{perMillion(model.cached_input_usd_per_million)}</td>
+                    <td className={page.right}>{perMillion(model.output_usd_per_million)}</td>
+                    <td className={page.right}>{shortCount(model.context_tokens)}</td>
                     <td>{model.retires ?? DASH}</td>
                   </tr>
                 ))}

@@ -15,7 +15,8 @@ import { More } from "../ui/More";
 import { FailureNotice, Notice } from "../ui/Notice";
 import { Section } from "../ui/Section";
 import { useStart } from "../useStart";
-import classes from "./run.module.css";
+import classes from "./BeforeStart.module.css";
+import side from "./side.module.css";
 import { Scenarios } from "./Scenarios";
 
 const ICONS = { ok: IconCheck, warn: IconWarn, fail: IconCross };
@@ -35,8 +36,8 @@ export function BeforeStart({ draft }: { draft: Draft }) {
   const mayStart = config !== null && numFails === 0 && !active && !checks.isFetching;
 
   return (
-    <div className={classes.side}>
-      <section className={classes.sideScroll} aria-label={strings.before.title} tabIndex={0}>
+    <div className={side.side}>
+      <section className={side.sideScroll} aria-label={strings.before.title} tabIndex={0}>
         <Section title={strings.before.title} aside={config && <Yaml draft={draft} />}>
           {!draft.isComplete && <p className="dim">{strings.setup.incomplete}</p>}
           {fieldProblems.length > 0 && (
@@ -57,7 +58,7 @@ export function BeforeStart({ draft }: { draft: Draft }) {
         </Section>
         <Costs estimate={config ? cost.currentData : undefined} error={config ? cost.error : undefined} />
       </section>
-      <div className={classes.startBar}>
+      <div className={side.startBar}>
         {problem && (
           <FailureNotice
             failure={problem}
@@ -77,14 +78,14 @@ export function BeforeStart({ draft }: { draft: Draft }) {
           />
         )}
         {active && (
-          <p className={classes.startHint}>
+          <p className={side.startHint}>
             {strings.before.busy}{" "}
             <Anchor component={Link} to={`/opd/${active.run_id}`} size="sm">
               {strings.before.busyOpen}
             </Anchor>
           </p>
         )}
-        {numFails > 0 && <p className={classes.startHint}>{strings.before.failsBlock}</p>}
+        {numFails > 0 && <p className={side.startHint}>{strings.before.failsBlock}</p>}
         <Button
           fullWidth
           size="md"
@@ -156,8 +157,8 @@ function CheckList({ items }: { items: PreflightItem[] }) {
             <Icon size={15} />
             <div>
               <p className={classes.checkTitle}>{item.title}</p>
-              <p className={classes.fine}>{item.detail}</p>
-              {item.fix && <p className={classes.fix}>{item.fix}</p>}
+              <p className={side.fine}>{item.detail}</p>
+              {item.fix && <p className={side.fix}>{item.fix}</p>}
             </div>
           </li>
         );
@@ -191,18 +192,18 @@ function Costs({ estimate, error }: { estimate: Estimate | undefined; error: Par
         {estimate.memory ? (
           <Memory memory={estimate.memory} />
         ) : (
-          <p className={classes.fine}>{strings.before.memoryUnknown}</p>
+          <p className={side.fine}>{strings.before.memoryUnknown}</p>
         )}
       </Section>
       <Section
         title={strings.before.time}
         aside={
           estimate.time && (
-            <strong className={`${classes.headline} num`}>{durationRange(estimate.time.low_s, estimate.time.high_s)}</strong>
+            <strong className={`${side.headline} num`}>{durationRange(estimate.time.low_s, estimate.time.high_s)}</strong>
           )
         }
       >
-        <p className={classes.fine}>
+        <p className={side.fine}>
           {estimate.time
             ? estimate.time.basis === "measured"
               ? strings.before.timeMeasured
@@ -213,14 +214,14 @@ function Costs({ estimate, error }: { estimate: Estimate | undefined; error: Par
       <Section
         title={strings.before.cost}
         aside={
-          <strong className={`${classes.headline} num`}>
+          <strong className={`${side.headline} num`}>
             {estimate.teacher_is_paid
               ? `${usd(estimate.likely_usd)} (${usd(estimate.low_usd)}–${usd(estimate.high_usd)})`
               : strings.before.free}
           </strong>
         }
       >
-        {!estimate.teacher_is_paid && <p className={classes.fine}>{strings.before.freeHint}</p>}
+        {!estimate.teacher_is_paid && <p className={side.fine}>{strings.before.freeHint}</p>}
         <More title={strings.before.assumptions}>
           <ul className={classes.assumptions}>
             {estimate.assumptions.map((sentence) => (
@@ -238,7 +239,7 @@ function Costs({ estimate, error }: { estimate: Estimate | undefined; error: Par
 
 function memoryText(memory: NonNullable<Estimate["memory"]>) {
   return (
-    <strong className={`${classes.headline} num`}>
+    <strong className={`${side.headline} num`}>
       {strings.before.memoryOf(bytes(memory.total_bytes), bytes(memory.available_bytes))}
     </strong>
   );
@@ -261,15 +262,15 @@ function Memory({ memory }: { memory: NonNullable<Estimate["memory"]> }) {
           />
         ))}
       </Progress.Root>
-      <ul className={`${classes.legend} num`}>
+      <ul className={`${side.legend} num`}>
         {parts.map((part, at) => (
           <li key={part.name}>
-            <span className={classes.legendMark} style={{ background: PART_COLORS[at % PART_COLORS.length] }} />
+            <span className={side.legendMark} style={{ background: PART_COLORS[at % PART_COLORS.length] }} />
             {part.name} <span className="faint">{bytes(part.num_bytes)}</span>
           </li>
         ))}
       </ul>
-      {!memory.fits && <p className={classes.fix}>{strings.before.memoryTight}</p>}
+      {!memory.fits && <p className={side.fix}>{strings.before.memoryTight}</p>}
     </>
   );
 }

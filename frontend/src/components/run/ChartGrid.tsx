@@ -10,7 +10,7 @@ import { SeriesChart } from "../charts/SeriesChart";
 import type { ChartLine, XAxis } from "../charts/uplotAdapter";
 import { readPreference, writePreference } from "../preferences";
 import { type ChartSpec, chartsFor, type Stage } from "./chartCatalogue";
-import classes from "./run.module.css";
+import classes from "./ChartGrid.module.css";
 
 const DEFAULT_SMOOTHING = 0.8;
 const HEIGHT = 148;

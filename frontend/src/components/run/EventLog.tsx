@@ -3,7 +3,7 @@ import type { StoredEvent } from "../../api/types";
 import { clock } from "../../lib/format";
 import { strings } from "../../strings";
 import { tell } from "./eventWords";
-import classes from "./run.module.css";
+import classes from "./EventLog.module.css";
 
 export function EventLog({ log }: { log: StoredEvent[] }) {
   if (log.length === 0) return <p className="faint">{strings.run.eventsNone}</p>;

@@ -12,7 +12,7 @@ import { IconPlay } from "../ui/icons";
 import { FailureNotice } from "../ui/Notice";
 import { StateChip } from "../ui/StateChip";
 import { useStart } from "../useStart";
-import classes from "./run.module.css";
+import classes from "./IdlePanel.module.css";
 import { StepGlyph } from "./StepGlyph";
 import { useNow } from "./useNow";
 

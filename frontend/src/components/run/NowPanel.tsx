@@ -6,7 +6,8 @@ import { strings } from "../../strings";
 import { Notice } from "../ui/Notice";
 import { Fact, Facts, Section } from "../ui/Section";
 import { recentMean, timeParts } from "./derive";
-import classes from "./run.module.css";
+import classes from "./NowPanel.module.css";
+import side from "./side.module.css";
 import { StopMenu } from "./StopMenu";
 
 const COLORS = ["var(--chart-1)", "var(--chart-3)", "var(--chart-2)", "var(--chart-5)", "var(--chart-4)", "var(--chart-8)"];
@@ -16,8 +17,8 @@ export function NowPanel({ view }: { view: RunView }) {
   const { summary } = view;
   const checkpoint = view.log.findLast((stored) => stored.event.kind === "checkpoint_saved");
   return (
-    <div className={classes.side}>
-      <section className={classes.sideScroll} aria-label={strings.now.title} tabIndex={0}>
+    <div className={side.side}>
+      <section className={side.sideScroll} aria-label={strings.now.title} tabIndex={0}>
         <Section title={strings.now.title}>
           <div className={`${classes.tiles} num`}>
             <Tile label={strings.now.speed} value={shortCount(rounded(recentMean(view, "tokens_per_s")))} />
@@ -31,7 +32,7 @@ export function NowPanel({ view }: { view: RunView }) {
           {summary.alarms.length === 0 ? (
             <p className="dim">{strings.now.noAlarms}</p>
           ) : (
-            <div className={classes.alarms} role="log">
+            <div className={side.alarms} role="log">
               {summary.alarms
                 .slice(-SHOWN_ALARMS)
                 .toReversed()
@@ -58,7 +59,7 @@ export function NowPanel({ view }: { view: RunView }) {
           </Facts>
         </Section>
       </section>
-      <div className={classes.startBar}>
+      <div className={side.startBar}>
         <StopMenu runId={view.runId} isStopping={view.state === "stopping"} />
       </div>
     </div>
@@ -82,9 +83,9 @@ export function Alarm({ alarm }: { alarm: AlarmRaised }) {
   const tone = alarm.severity === "info" ? "info" : alarm.severity === "warning" ? "warn" : "bad";
   return (
     <Notice tone={tone} title={alarm.what}>
-      <p className={classes.fine}>{alarm.why}</p>
-      <p className={classes.fix}>{alarm.advice}</p>
-      <p className={`${classes.fine} num`}>
+      <p className={side.fine}>{alarm.why}</p>
+      <p className={side.fix}>{alarm.advice}</p>
+      <p className={`${side.fine} num`}>
         {strings.run.atStep(alarm.step)} · <span className="mono">{alarm.code}</span>
       </p>
     </Notice>
@@ -105,10 +106,10 @@ function TimeSplit({ view }: { view: RunView }) {
           />
         ))}
       </div>
-      <ul className={`${classes.legend} num`}>
+      <ul className={`${side.legend} num`}>
         {parts.map((part, at) => (
           <li key={part.name}>
-            <span className={classes.legendMark} style={{ background: COLORS[at % COLORS.length] }} />
+            <span className={side.legendMark} style={{ background: COLORS[at % COLORS.length] }} />
             {strings.now.phases[part.name] ?? part.name}{" "}
             <span className="faint">{percent(part.seconds / total, 0)}</span>
           </li>

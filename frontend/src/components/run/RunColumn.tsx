@@ -6,7 +6,8 @@ import type { RunView } from "../../store/slices/opdSlice";
 import { strings } from "../../strings";
 import { isActive } from "./derive";
 import { EventLog } from "./EventLog";
-import classes from "./run.module.css";
+import charts from "./ChartGrid.module.css";
+import classes from "./RunColumn.module.css";
 import { RunHeader } from "./RunHeader";
 import { Samples } from "./Samples";
 
@@ -28,10 +29,10 @@ export function RunColumn({ view, name, config, onRetry }: Props) {
     <div className={classes.column}>
       <RunHeader view={view} name={name} config={config} onRetry={onRetry} />
       <div className={classes.body}>
-        <Suspense fallback={<p className={classes.chartsEmpty}>{strings.app.loading}</p>}>
+        <Suspense fallback={<p className={charts.chartsEmpty}>{strings.app.loading}</p>}>
           <ChartGrid view={view} />
         </Suspense>
-        {showDip && <p className={classes.explain}>{strings.charts.dip}</p>}
+        {showDip && <p className={charts.explain}>{strings.charts.dip}</p>}
         <Samples samples={view.samples} isDone={view.state === "done"} />
         <section className={classes.block}>
           <div className={classes.blockHead}>

@@ -7,7 +7,7 @@ import type { RunView } from "../../store/slices/opdSlice";
 import { strings } from "../../strings";
 import { StateChip } from "../ui/StateChip";
 import { isActive, phaseEta, type PhaseStep, phaseSteps, secondsElapsed } from "./derive";
-import classes from "./run.module.css";
+import classes from "./RunHeader.module.css";
 import { useNow } from "./useNow";
 
 interface Props {

@@ -6,7 +6,8 @@ import type { SampleRecorded } from "../../api/types";
 import { strings } from "../../strings";
 import { IconCheck, IconCross } from "../ui/icons";
 import { type ProbePrompt, probePrompts } from "./derive";
-import classes from "./run.module.css";
+import column from "./RunColumn.module.css";
+import classes from "./Samples.module.css";
 
 export function Samples({ samples, isDone }: { samples: SampleRecorded[]; isDone: boolean }) {
   const prompts = probePrompts(samples).filter((prompt) => prompt.student.length > 0 || prompt.teacher);
@@ -16,8 +17,8 @@ export function Samples({ samples, isDone }: { samples: SampleRecorded[]; isDone
   const prompt = prompts.find((found) => found.id === wanted) ?? prompts[0];
 
   return (
-    <section className={classes.block}>
-      <div className={classes.blockHead}>
+    <section className={column.block}>
+      <div className={column.blockHead}>
         <h2>{strings.run.samples}</h2>
         {prompts.length > 1 && (
           <SegmentedControl

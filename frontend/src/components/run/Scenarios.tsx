@@ -2,7 +2,8 @@
 import { useEstimateCostQuery } from "../../api";
 import { count, modelName, shortCount } from "../../lib/format";
 import { strings } from "../../strings";
-import classes from "./run.module.css";
+import classes from "./Scenarios.module.css";
+import side from "./side.module.css";
 
 export function Scenarios() {
   const { data } = useEstimateCostQuery({ estimateRequest: { scenarios: true } });
@@ -31,7 +32,7 @@ export function Scenarios() {
           ))}
         </tbody>
       </table>
-      <p className={classes.fine}>{data.scenario_note}</p>
+      <p className={side.fine}>{data.scenario_note}</p>
     </div>
   );
 }

@@ -8,7 +8,7 @@ import { strings } from "../../strings";
 import { diagnosticsText } from "../diagnostics";
 import { IconChevron, IconStop, IconTrash } from "../ui/icons";
 import { FailureNotice } from "../ui/Notice";
-import classes from "./run.module.css";
+import side from "./side.module.css";
 
 export function StopMenu({ runId, isStopping }: { runId: string; isStopping: boolean }) {
   const [stop, { isLoading, error, originalArgs }] = useStopRunMutation();
@@ -18,7 +18,7 @@ export function StopMenu({ runId, isStopping }: { runId: string; isStopping: boo
 
   if (isStopping) {
     return (
-      <output className={classes.startHint}>
+      <output className={side.startHint}>
         {discarding ? strings.now.stoppingDiscard : strings.now.stopping}
       </output>
     );
@@ -51,17 +51,17 @@ export function StopMenu({ runId, isStopping }: { runId: string; isStopping: boo
             onClick={() => void stop({ stopRequest: { run_id: runId, mode: "save" } })}
           >
             {strings.now.stopSave}
-            <p className={classes.fine}>{strings.now.stopSaveHint}</p>
+            <p className={side.fine}>{strings.now.stopSaveHint}</p>
           </Menu.Item>
           <Menu.Item leftSection={<IconTrash />} onClick={open}>
             {strings.now.discard}
-            <p className={classes.fine}>{strings.now.discardHint}</p>
+            <p className={side.fine}>{strings.now.discardHint}</p>
           </Menu.Item>
         </Menu.Dropdown>
       </Menu>
       <Modal opened={asking} onClose={close} title={strings.now.discardTitle}>
         <p>{strings.now.discardHint}</p>
-        <div className={classes.modalActions}>
+        <div className={side.modalActions}>
           <Button variant="default" onClick={close} data-autofocus>
             {strings.now.keep}
           </Button>

@@ -12,7 +12,7 @@ import { diagnosticsText } from "../diagnostics";
 import { RESUMABLE, secondsElapsed } from "../run/derive";
 import { isShare, metricText } from "../run/eventWords";
 import { Alarm } from "../run/NowPanel";
-import runClasses from "../run/run.module.css";
+import side from "../run/side.module.css";
 import { useNow } from "../run/useNow";
 import { keepAsDraft } from "../setup/draftStorage";
 import { CopyButton } from "../ui/CopyButton";
@@ -32,8 +32,8 @@ export function VerdictPanel({ view }: { view: RunView }) {
   const { summary } = view;
   const ended = view.state === "done" ? null : <Ending view={view} run={run} />;
   return (
-    <div className={runClasses.side}>
-      <section className={runClasses.sideScroll} aria-label={strings.verdict.title} tabIndex={0}>
+    <div className={side.side}>
+      <section className={side.sideScroll} aria-label={strings.verdict.title} tabIndex={0}>
         {ended}
         {(summary.verdict || view.state === "done") && (
           <Section title={strings.verdict.title}>
@@ -45,7 +45,7 @@ export function VerdictPanel({ view }: { view: RunView }) {
         <Notes view={view} />
         {run && <Results run={run} view={view} />}
       </section>
-      <div className={runClasses.startBar}>
+      <div className={side.startBar}>
         <Next view={view} run={run} />
       </div>
     </div>
@@ -132,7 +132,7 @@ function Measures({ evaluations }: { evaluations: Record<string, EvaluationFinis
           />
         );
       })}
-      <p className={runClasses.fine}>{strings.verdict.intervalLegend}</p>
+      <p className={side.fine}>{strings.verdict.intervalLegend}</p>
     </div>
   );
 }
@@ -205,7 +205,7 @@ function Notes({ view }: { view: RunView }) {
           <li key={note}>{note}</li>
         ))}
       </ul>
-      <div className={runClasses.alarms}>
+      <div className={side.alarms}>
         {alarms.slice(-3).map((alarm) => (
           <Alarm key={`${alarm.code} ${alarm.step}`} alarm={alarm} />
         ))}
@@ -273,7 +273,7 @@ function Next({ view, run }: { view: RunView; run: RunDetail | undefined }) {
       {problem && <FailureNotice failure={problem} diagnostics={() => diagnosticsText({ failure: problem, view })} />}
       {canResume && (
         <>
-          <p className={runClasses.startHint}>
+          <p className={side.startHint}>
             {checkpoint === null ? strings.verdict.resumeFromStart : strings.verdict.resumeHint(checkpoint)}
           </p>
           <Button
