@@ -5,7 +5,7 @@ In: a model, prompts with their token ids, how answers are checked, a teacher to
 Knows nothing of verdicts or events.
 
 Two things are asked of the model: its answers (greedy unless told otherwise), which are graded, and samples at
-temperature 1, which the teacher scores token by token over the whole vocabulary. A greedy answer says nothing about
+temperature 1, which the teacher scores token by token. A greedy answer says nothing about
 the divergence of what the student really writes, and a sample says less about its best answer.
 """
 
@@ -23,7 +23,7 @@ from opd.config import DataConfig
 from opd.data_loader.records import PromptRecord
 from opd.evaluation.answers import grade
 from opd.evaluation.results import Evaluation, GradedAnswer, ResultsFile, ScoredSample, digest, results_path
-from opd.evaluation.scoring import score_rows
+from opd.evaluation.scoring import Scorer
 from opd.evaluation.texts import ends_in_loop, reads_like_refusal
 from opd.training.decoding import Completion, generate
 from opd.training.plan import derive_seed
@@ -57,14 +57,6 @@ class Subject:
     digest: str
     eos_ids: tuple[int, ...]
     pad_id: int
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """A local teacher with the same tokenizer that scores samples."""
-
-    model: Any
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -168,7 +160,7 @@ class _Work:
         seeds = [derive_seed(self.settings.seed, "sample", self.prompts[i].id) for i in asked]
         written = self._write(asked, seeds, 1.0)
         scored = [Row(tuple(self.prompt_ids[i]), done, True) for i, done in zip(asked, written, strict=True)]
-        facts = score_rows(self.subject.model, self.scorer.model, scored, pad_id=self.subject.pad_id)
+        facts = self.scorer.score(self.subject.model, scored, pad_id=self.subject.pad_id)
         return [
             ScoredSample(
                 prompt_id=self.prompts[i].id,

@@ -1,7 +1,7 @@
-"""How a local teacher sees what the student wrote: token by token, over the whole vocabulary, in nats and float32.
+"""How a teacher sees what the student wrote: token by token, in nats and float32.
 
-In: both models and rows of prompt and completion. Out: reverse KL, entropy and both log-probabilities of every token.
-Knows nothing of prompts' texts, gradients or runs.
+In: a student, a teacher that can score, rows of prompt and completion. Out: reverse KL, entropy and both
+log-probabilities of every token. Knows nothing of prompts' texts, gradients or runs.
 
 Legend: N scored tokens, V vocabulary, S student width, T teacher width.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -33,6 +33,35 @@ class TokenFacts:
     entropy_N: Tensor
     student_logprob_N: Tensor
     teacher_logprob_N: Tensor
+
+
+class Scorer(Protocol):
+    """A teacher that says of any text how likely it finds each token."""
+
+    @property
+    def digest(self) -> str:
+        """Names the teacher: equal digests score alike."""
+        ...
+
+    def score(self, student: Any, rows: Sequence[Row], *, pad_id: int) -> list[TokenFacts]:
+        """Both models' view of every completion token; rows without a completion get empty facts. Order as given.
+
+        Raises:
+            TeacherError: a served teacher did not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LocalScorer:
+    """A local teacher with the student's tokenizer: over the whole vocabulary."""
+
+    model: Any
+    digest: str
+
+    def score(self, student: Any, rows: Sequence[Row], *, pad_id: int) -> list[TokenFacts]:
+        """See `Scorer`."""
+        return score_rows(student, self.model, rows, pad_id=pad_id)
 
 
 @torch.inference_mode()
@@ -59,14 +88,14 @@ def score_rows(student: Any, teacher: Any, rows: Sequence[Row], *, pad_id: int) 
 
 
 def token_scores(
-    student: Any, teacher: Any, row: Row, *, pad_id: int, decode: Callable[[Sequence[int]], str]
+    student: Any, scorer: Scorer, row: Row, *, pad_id: int, decode: Callable[[Sequence[int]], str]
 ) -> list[TokenScore]:
     """One completion, token by token, with both log-probabilities: what the page shades.
 
     The texts join to the decoded completion; a token that is part of a character shows with the last of its parts,
     and special tokens have no text.
     """
-    facts = score_rows(student, teacher, [row], pad_id=pad_id)[0]
+    facts = scorer.score(student, [row], pad_id=pad_id)[0]
     scores, shown = [], ""
     for index in range(len(row.completion.ids)):
         text = decode(row.completion.ids[: index + 1])

@@ -112,17 +112,21 @@ class Beside:
 
 def main() -> int:
     """`python -m opd.pipeline.beside RUN_DIR`: train the baseline of a run whose process is our parent."""
+    from opd.pipeline.baseline import Baseline
+    from opd.pipeline.measuring import Measurements
     from opd.pipeline.reporter import StopRequested
-    from opd.pipeline.walk import Walk
+    from opd.pipeline.workbench import set_up
 
     folder = RunFolder(Path(sys.argv[1]))
     parent = os.getppid()
     with FileLock(folder.path / "baseline" / "lock"):  # a child of a killed parent may still be on its way out
-        run = Walk(folder, LineReporter(folder, folder.path / "baseline" / "events.jsonl", parent), resuming=True)
+        reporter = LineReporter(folder, folder.path / "baseline" / "events.jsonl", parent)
         try:
-            run.load()
-            run.train_baseline()
-            run.measure("sft", run.baseline_model(), "evaluating_after", announce=False)
+            bench = set_up(folder, reporter, {})
+            measurements = Measurements(bench)
+            baseline = Baseline(bench, measurements)
+            baseline.train()
+            measurements.of_model("sft", baseline.model(), "evaluating_after", announce=False)
         except StopRequested:
             return 1
     return 0

@@ -2,55 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
-from opd.config import RunConfig
-from opd.data_loader import PromptRecord
 from opd.evaluation.answers import grade
 from opd.evaluation.scoring import token_scores
 from opd.events import SampleRecorded
-from opd.pipeline.beside import LineReporter
-from opd.pipeline.reporter import Reporter
-from opd.training.decoding import generate
-from opd.training.models import Student
+from opd.pipeline.workbench import Workbench
+from opd.training.decoding import Completion, generate
 from opd.training.window import Row
 
 
 class SampleRecorder:
     """Asks the probe prompts, greedily, and records answers with both models' view of every token."""
 
-    def __init__(
-        self,
-        reporter: Reporter | LineReporter,
-        student: Student,
-        teacher: Any,
-        records: Sequence[PromptRecord],
-        prompt_ids: Sequence[Sequence[int]],
-        config: RunConfig,
-        decode: Callable[[Sequence[int]], str],
-    ):
-        num = config.evaluation.probe_prompts
-        self._reporter, self._student, self._teacher, self._decode = reporter, student, teacher, decode
-        self._records, self._prompt_ids, self._config = list(records[:num]), list(prompt_ids[:num]), config
+    def __init__(self, bench: Workbench):
+        num = bench.config.evaluation.probe_prompts
+        self._bench, self._scorer = bench, bench.teacher.scorer()
+        self._records, self._prompt_ids = bench.prompts.test[:num], bench.test_ids[:num]
 
-    def record(self, step: int, model: Any, author: Literal["student", "teacher", "baseline"]) -> list[SampleRecorded]:
-        """One answer of `model` to every probe prompt, recorded and returned."""
+    def of_student(self, step: int) -> list[SampleRecorded]:
+        """The student's answer to every probe prompt, recorded and returned."""
         if not self._records:
             return []
+        student = self._bench.student
         answers = generate(
-            model,
+            student.model,
             self._prompt_ids,
             seeds=[0] * len(self._records),
-            max_new_tokens=self._config.sampling.max_completion_tokens,
-            eos_ids=self._student.eos_ids,
-            pad_id=self._student.pad_id,
+            max_new_tokens=self._bench.config.sampling.max_completion_tokens,
+            eos_ids=student.eos_ids,
+            pad_id=student.pad_id,
             temperature=0,
         )
+        return self._record(step, "student", answers)
+
+    def of_teacher(self) -> list[SampleRecorded]:
+        """The teacher's, once."""
+        if not self._records:
+            return []
+        answers = self._bench.teacher.write(
+            self._records,
+            seeds=[0] * len(self._records),
+            max_new_tokens=self._bench.config.sampling.max_completion_tokens,
+            temperature=0,
+        )
+        return self._record(0, "teacher", answers)
+
+    def _record(
+        self, step: int, author: Literal["student", "teacher"], answers: Sequence[Completion]
+    ) -> list[SampleRecorded]:
+        bench, student = self._bench, self._bench.student
         events = []
         for record, ids, answer in zip(self._records, self._prompt_ids, answers, strict=True):
             row = Row(tuple(ids), answer, on_policy=True)
-            text = self._decode(answer.ids)
+            text = bench.decode(answer.ids)
+            scores = (
+                token_scores(student.model, self._scorer, row, pad_id=student.pad_id, decode=bench.decode)
+                if self._scorer is not None
+                else []
+            )
             events.append(
                 SampleRecorded(
                     step=step,
@@ -59,11 +70,9 @@ class SampleRecorder:
                     prompt=str(record.messages[-1]["content"]),
                     text=text,
                     expected=record.answer,
-                    correct=grade(self._config.data, text, record.answer),
-                    tokens=token_scores(
-                        self._student.model, self._teacher, row, pad_id=self._student.pad_id, decode=self._decode
-                    ),
+                    correct=grade(bench.config.data, text, record.answer),
+                    tokens=scores,
                 )
             )
-        self._reporter.emit(*events)
+        bench.reporter.emit(*events)
         return events

@@ -12,8 +12,9 @@ import pytest
 from opd.config import DataConfig
 from opd.data_loader.records import PromptRecord
 from opd.errors import ConfigError
-from opd.evaluation.measure import Scorer, Settings, Subject, evaluate_model, weights_digest
+from opd.evaluation.measure import Settings, Subject, evaluate_model, weights_digest
 from opd.evaluation.results import Evaluation, read_evaluation
+from opd.evaluation.scoring import LocalScorer
 from opd.evaluation.summary import per_prompt, summarize
 from opd.evaluation.verdict import reach_verdict
 from opd.training.decoding import Completion, generate
@@ -37,9 +38,9 @@ def subject(seed: int = 1, name: str = "before") -> Subject:
     return Subject(name, model, weights_digest(model), (2,), 0)
 
 
-def scorer() -> Scorer:
+def scorer() -> LocalScorer:
     teacher = make_model(seed=9)
-    return Scorer(teacher, weights_digest(teacher))
+    return LocalScorer(teacher, weights_digest(teacher))
 
 
 def measure(who: Subject, prompts: Sequence[PromptRecord] = PROMPTS, **options: Any) -> Evaluation:
@@ -131,7 +132,7 @@ def test_results_of_another_measurement_are_not_reused(tmp_path: Path, change: s
     if change == "weights":
         who = subject(seed=5)
     elif change == "teacher":
-        judge = Scorer(make_model(seed=3), "another")
+        judge = LocalScorer(make_model(seed=3), "another")
     elif change == "settings":
         settings = replace(SETTINGS, max_completion_tokens=5)
     elif change == "prompts":

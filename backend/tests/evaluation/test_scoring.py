@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from opd.evaluation.scoring import score_rows, token_scores
+from opd.evaluation.scoring import LocalScorer, score_rows, token_scores
 from opd.training.decoding import Completion
 from opd.training.window import Row
 from tiny import make_model, make_tokenizer
@@ -73,7 +73,7 @@ def test_shaded_tokens_join_to_the_text() -> None:
         return str(tokenizer.decode(list(ids), skip_special_tokens=True))  # type: ignore[call-overload]
 
     row = ROWS[0]
-    scores = token_scores(student, teacher, row, pad_id=0, decode=decode)
+    scores = token_scores(student, LocalScorer(teacher, ""), row, pad_id=0, decode=decode)
     assert "".join(score.text for score in scores) == decode(row.completion.ids)
     assert [score.text == "" for score in scores] == [False, False, False, True]
     for score, expected in zip(scores, naive(student, teacher, row), strict=True):
@@ -87,5 +87,5 @@ def test_a_character_of_several_tokens_shows_with_its_last() -> None:
         return b"".join(parts[i] for i in ids).decode("utf-8", "replace")  # type: ignore[attr-defined]
 
     row = Row((3,), Completion((30, 31, 32, 33), False), True)
-    scores = token_scores(make_model(seed=1), make_model(seed=2), row, pad_id=0, decode=decode)
+    scores = token_scores(make_model(seed=1), LocalScorer(make_model(seed=2), ""), row, pad_id=0, decode=decode)
     assert [score.text for score in scores] == ["", "", "€", "!"]

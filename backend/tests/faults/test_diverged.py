@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from faults.harness import Torture
-from opd.pipeline import stages
+from opd.pipeline import distillation
 from opd.pipeline.run import run_folder
 from opd.training import checkpoint
 from opd.training.decoding import Completion
@@ -71,7 +71,7 @@ def test_training_stops_at_the_bad_step(
     torture: Torture, trainer: type[OPDTrainer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = torture.store.create(torture.config)
-    monkeypatch.setattr(stages, "OPDTrainer", trainer)
+    monkeypatch.setattr(distillation, "OPDTrainer", trainer)
     assert run_folder(run) == 1
     failure = run.failure()
     assert run.state() == "failed"

@@ -1,0 +1,132 @@
+"""The distillation stage: from its newest verified checkpoint, if it has one, to its last step.
+
+In: a `Workbench`, the teacher's answers where rows are not on-policy, a `Watcher`. Out: a trained student, checkpoints,
+events.
+"""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from opd.config import GoldObjective
+from opd.events import CheckpointSaved, RunResumed, StepLogged
+from opd.pipeline.disk_guard import DiskGuard
+from opd.pipeline.reporter import StopRequested, finite
+from opd.pipeline.teachers.local import LocalRunTeacher
+from opd.pipeline.watching import Watcher
+from opd.pipeline.workbench import Workbench
+from opd.training import checkpoint
+from opd.training.decoding import Completion
+from opd.training.models import peak_learning_rate
+from opd.training.plan import WindowPlan
+from opd.training.trainer import OPDTrainer
+from opd.training.window_trainer import Hooks, Metrics
+
+if TYPE_CHECKING:
+    from opd.training.gold import GoldTrainer
+
+
+def distill(bench: Workbench, answers: list[Completion] | None, watcher: Watcher, *, resuming: bool) -> int:
+    """Train the student.
+
+    Returns:
+        Steps done.
+
+    Raises:
+        StopRequested: after the current step; a checkpoint of it is written unless it was to be discarded.
+    """
+    config, reporter, student = bench.config, bench.reporter, bench.student
+    root = bench.folder.checkpoints_path
+    found, rejected = checkpoint.newest_verified(root, config_digest=config.digest())
+    guard = DiskGuard(root, reporter, student.model)
+
+    def on_step(step: int, metrics: Metrics) -> None:
+        reporter.step(StepLogged(step=step, metrics=finite(metrics)), step)
+        watcher.observe(step, metrics)
+
+    trainer = _trainer(
+        bench,
+        answers,
+        Hooks(
+            on_step=on_step,
+            on_gap=lambda step, metrics: reporter.emit(StepLogged(step=step, metrics=finite(metrics))),
+            should_stop=lambda: reporter.stop_mode() is not None,
+            save_every=config.checkpoint.every_steps,
+            save_root=root,
+            save_keep=config.checkpoint.keep,
+            before_save=guard.look,
+            save_facts=lambda: {"config_digest": config.digest(), "events_seq": reporter.seq, "machine": machine()},
+            on_saved=lambda saved, duration_s: reporter.emit(_saved_event(saved, duration_s)),
+        ),
+    )
+    if resuming:
+        reporter.emit(_resumed_event(found, rejected))
+        watcher.recall(found.step if found else 0)
+    reporter.phase("distilling", total=config.max_steps, unit="steps")
+    if found is None or found.step < config.max_steps:
+        guard.look(found.step if found else 0)
+        trainer.train(resume_from_checkpoint=str(found.path) if found else None)
+    else:
+        checkpoint.load_learned(student.model, found.path)
+        return found.step
+    step = int(trainer.state.global_step)
+    mode = reporter.stop_mode()
+    if mode == "save" or (mode is None and step % config.checkpoint.every_steps):
+        trainer.save_now()
+    if mode is not None and step < config.max_steps:
+        raise StopRequested(mode)
+    return step
+
+
+def _trainer(bench: Workbench, answers: list[Completion] | None, hooks: Hooks) -> OPDTrainer | GoldTrainer:
+    """The trainer of the distillation stage: which one, the objective decides."""
+    config, objective, student = bench.config, bench.config.objective, bench.student
+    num = len(bench.train_ids)
+    plan = WindowPlan(num, config.batch_size, config.max_steps, config.on_policy_fraction, config.seed)
+    recipe = bench.recipe(peak_learning_rate(config, student.facts))
+    common: dict[str, Any] = {"answers": answers, "hooks": hooks, "output_dir": bench.scratch}
+    if isinstance(objective, GoldObjective) and isinstance(bench.teacher, LocalRunTeacher):
+        from opd.training.gold import GoldTrainer
+
+        teacher = bench.teacher.model
+        return GoldTrainer(student, teacher, bench.train_ids, plan, recipe, beta=objective.beta, **common)
+    signal = bench.teacher.signal()
+    if signal is None:
+        raise TypeError(f"a {config.teacher.type} teacher gives no signal for the objective {objective.type}")
+    return OPDTrainer(student, signal, bench.train_ids, plan, recipe, **common)
+
+
+def _saved_event(saved: checkpoint.Checkpoint, duration_s: float) -> CheckpointSaved:
+    files = saved.manifest["files"].values()
+    return CheckpointSaved(step=saved.step, num_bytes=sum(f["num_bytes"] for f in files), duration_s=duration_s)
+
+
+def _resumed_event(found: checkpoint.Checkpoint | None, rejected: list[checkpoint.Rejected]) -> RunResumed:
+    reasons = [r.reason for r in rejected]
+    if found is None:
+        return RunResumed(step=0, exactness="exact", reason=" ".join([*reasons, "No checkpoint yet: from step 1."]))
+    differing = {k for k, v in machine().items() if found.manifest.get("machine", {}).get(k) != v}
+    if differing:
+        reasons.append(f"The checkpoint was made with other {', '.join(sorted(differing))}.")
+    return RunResumed(
+        step=found.step,
+        exactness="continued" if differing else "exact",
+        reason=" ".join([*reasons, f"From the verified checkpoint of step {found.step}."]),
+    )
+
+
+def machine() -> dict[str, str]:
+    """What has to be equal for a resume to give the same bits."""
+    return {
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+        "trl": version("trl"),
+        "processor": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": str(torch.get_num_threads()),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+    }

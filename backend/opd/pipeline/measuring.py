@@ -1,0 +1,101 @@
+"""Held-out results of each model in a run: the student before and after, the baseline, the teacher itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from opd.data_loader import PromptRecord
+from opd.evaluation.measure import Generate, Settings, Subject, evaluate_model, weights_digest
+from opd.evaluation.results import Evaluation
+from opd.evaluation.summary import per_prompt, summarize
+from opd.pipeline.workbench import Workbench
+from opd.training.decoding import Completion, generate
+from opd.training.models import Student
+
+_SCORED_PROMPTS = 100  # temperature-1 samples behind the reverse KL; its interval is narrow long before that
+_CHUNK = 128
+
+SubjectName = Literal["before", "sft", "after", "teacher"]
+Phase = Literal["evaluating_before", "evaluating_after"]
+
+
+class Measurements:
+    """What has been measured in this run so far; each model once, however often the run resumes."""
+
+    def __init__(self, bench: Workbench):
+        self._bench, self._scorer = bench, bench.teacher.scorer()
+        self.evaluations: dict[SubjectName, Evaluation] = {}
+
+    def of_model(self, name: SubjectName, model: Any, phase: Phase, *, announce: bool = True) -> None:
+        """Measure a student; `announce` writes the result as an event."""
+        student = self._bench.student
+        subject = Subject(name, model, weights_digest(model), student.eos_ids, student.pad_id)
+        self._measure(name, subject, generate, phase, scored=_SCORED_PROMPTS, announce=announce)
+
+    def of_teacher(self) -> None:
+        """Measure the teacher's own answers."""
+        student, teacher = self._bench.student, self._bench.teacher
+        subject = Subject("teacher", None, teacher.digest, student.eos_ids, student.pad_id)
+        self._measure("teacher", subject, self._teacher_writes, "evaluating_after", scored=0, announce=True)
+
+    def validate(self, student: Student, records: Sequence[PromptRecord]) -> float:
+        """Higher is better: exact match where answers can be checked, else minus the reverse KL."""
+        config = self._bench.config
+        checkable = config.data.answer_match != "none"
+        evaluation = evaluate_model(
+            Subject("validation", student.model, "", student.eos_ids, student.pad_id),
+            records,
+            self._bench.encode(records),
+            data=config.data,
+            settings=self._settings(0 if checkable else None),
+            decode=self._bench.decode,
+            scorer=None if checkable else self._scorer,
+        )
+        return per_prompt(evaluation, "exact_match").mean if checkable else -per_prompt(evaluation, "reverse_kl").mean
+
+    def _measure(
+        self, name: SubjectName, subject: Subject, complete: Generate, phase: Phase, *, scored: int, announce: bool
+    ) -> None:
+        bench, records = self._bench, self._bench.prompts.test
+        if not (bench.config.evaluation.enabled and records):
+            return
+        bench.reporter.phase(phase, total=len(records), unit="prompts", detail=name)
+        evaluation = evaluate_model(
+            subject,
+            records,
+            bench.test_ids,
+            data=bench.config.data,
+            settings=self._settings(scored),
+            decode=bench.decode,
+            scorer=self._scorer if scored else None,
+            run_path=bench.folder.path,
+            complete=complete,
+            progress=bench.reporter.progress,
+        )
+        self.evaluations[name] = evaluation
+        if announce and name not in bench.folder.summary().evaluations:
+            bench.reporter.emit(summarize(name, evaluation, seed=bench.config.seed))
+
+    def _settings(self, num_scored_prompts: int | None) -> Settings:
+        config = self._bench.config
+        return Settings(
+            max_completion_tokens=config.sampling.max_completion_tokens,
+            num_scored_prompts=num_scored_prompts,
+            seed=config.seed,
+            chunk_size=_CHUNK,
+        )
+
+    def _teacher_writes(
+        self, model: None, prompts: Sequence[Sequence[int]], *, temperature: float = 1.0, **asked: Any
+    ) -> list[Completion]:
+        """The teacher reads prompts in its own way, so ids become records again."""
+        by_ids = {
+            tuple(ids): record for ids, record in zip(self._bench.test_ids, self._bench.prompts.test, strict=True)
+        }
+        return self._bench.teacher.write(
+            [by_ids[tuple(ids)] for ids in prompts],
+            seeds=asked["seeds"],
+            max_new_tokens=asked["max_new_tokens"],
+            temperature=temperature,
+        )
