@@ -76,6 +76,8 @@ class WindowTotals:
     entropy: float = 0.0
     teacher_entropy: float | None = None
     reverse_kl: float | None = None
+    scored_tokens: int | None = None
+    """Tokens that got a target from a teacher with another tokenizer; None where every token gets one."""
     lengths: list[int] = field(default_factory=list)
     finished: int = 0
     on_policy_rows: int = 0
@@ -204,6 +206,8 @@ class WindowTrainer:
         }
         if totals.teacher_entropy is not None:
             metrics["teacher_entropy"] = totals.teacher_entropy / tokens
+        if totals.scored_tokens is not None:
+            metrics["scored_share"] = totals.scored_tokens / tokens
         if totals.reverse_kl is not None and totals.on_policy_tokens:
             metrics["reverse_kl"] = totals.reverse_kl / totals.on_policy_tokens
         return metrics
