@@ -23,6 +23,7 @@ from opd.store.files import read_json, write_durably
 VARIABLES = {
     "openai": "OPENAI_API_KEY",
     "anthropic": "ANTHROPIC_API_KEY",
+    "google": "GEMINI_API_KEY",
     "openrouter": "OPENROUTER_API_KEY",
     "fireworks": "FIREWORKS_API_KEY",
     "together": "TOGETHER_API_KEY",

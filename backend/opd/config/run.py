@@ -55,8 +55,16 @@ class RunConfig(Config):
     """Where the models run. auto: a GPU if there is one."""
     num_threads: int | None = Field(None, ge=1)
     """CPU threads; pinned, because another number changes the last bits. None: the number of physical cores."""
-    budget_usd: float | None = Field(None, gt=0)
+    budget_usd: float | None = Field(None, gt=0, le=1_000_000)
     """Spend cap in US dollars for a paid teacher; the run pauses before it would be passed. None: no paid calls."""
+    budget_tokens: int | None = Field(None, ge=1, le=100_000_000_000)
+    """Cap in tokens, input and output together, for a teacher whose price is not known. None: dollars are capped."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_cap(self) -> RunConfig:
+        if self.budget_usd is not None and self.budget_tokens is not None:
+            raise ValueError("cap the run by budget_usd or by budget_tokens, not by both")
+        return self
 
     @model_validator(mode="after")
     def _signal_fits_objective(self) -> RunConfig:

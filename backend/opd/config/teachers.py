@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from opd.config.base import Config, SignalKind
 
@@ -55,9 +55,23 @@ class ChatTeacher(Config):
     model: str = Field(min_length=1)
     """Provider and model, for example openai/gpt-4o-mini, anthropic/claude-3.5-sonnet, openrouter/… or local/…."""
     base_url: str | None = None
-    """Address of an OpenAI-compatible server. None: the provider's own."""
+    """Address of an OpenAI-compatible server. None: the provider's own. Only the key named `local` is sent there."""
+    input_usd_per_million: float | None = Field(None, ge=0, le=1000)
+    """Price of a million input tokens, typed by you. None: from the dated price data."""
+    output_usd_per_million: float | None = Field(None, ge=0, le=1000)
+    """Price of a million output tokens, typed by you. None: from the dated price data."""
+    thinking_tokens: int = Field(0, ge=0, le=131072)
+    """Output tokens that a reasoning model may use on top of the answer's length; they are billed as output."""
+    timeout_s: float = Field(120.0, gt=0, le=3600)
+    """Deadline of one request to its last byte, in seconds. A later answer counts as possibly paid."""
     max_concurrency: int = Field(8, ge=1, le=256)
-    """Requests under way at once."""
+    """Requests under way at once; fewer for a while when the provider says that it is busy."""
+
+    @model_validator(mode="after")
+    def _a_price_has_two_sides(self) -> ChatTeacher:
+        if (self.input_usd_per_million is None) != (self.output_usd_per_million is None):
+            raise ValueError("type both input_usd_per_million and output_usd_per_million, or neither")
+        return self
 
 
 Teacher = Annotated[LocalTeacher | ServerTeacher | ChatTeacher, Field(discriminator="type")]

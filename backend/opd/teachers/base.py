@@ -66,6 +66,23 @@ class TeacherSignal:
     num_calls: int = 0
 
 
+Problem = Literal[
+    "refusal",
+    "filtered",
+    "truncated",
+    "empty",
+    "garbled",
+    "other_ending",
+    "other_model",
+    "usage_missing",
+    "usage_absurd",
+    "overcharged",
+    "not_understood",
+    "request_refused",
+]
+"""Why an answer must not be trained on; what each means is in `opd.teachers.chat.readings`."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """A teacher's own text."""
@@ -77,6 +94,12 @@ class Answer:
     """What it said instead of answering."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """What the provider told beside (model, request id); JSON-ready, never a key."""
+    problem: Problem | None = None
+    """Why it must not be trained on; None: it may."""
+    reason: str = ""
+    """The same in words for people."""
+    from_cache: bool = False
+    """It was paid before, and not again."""
 
 
 @dataclass(frozen=True)

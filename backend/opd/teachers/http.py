@@ -11,7 +11,6 @@ the origin that it was given for and nowhere else. Keys, bodies and headers are 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import random
 import threading
@@ -20,11 +19,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import urlsplit
 
 import httpx2
 
-from opd.errors import ConfigError, TeacherError
+from opd.errors import TeacherError
+from opd.teachers.addresses import check_peer, is_loopback, split_address
 from opd.teachers.http_replies import (
     MayPassError,
     NotUnderstoodError,
@@ -80,7 +79,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ):
-        self.origin, self._path = _split(base_url)
+        self.origin, self._path = split_address(base_url)
         self._key, self._policy, self._sleep = key, policy or Policy(), sleep
         self._headers = {**({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
         self._secrets = [value for value in (key, *(headers or {}).values()) if value and len(value) >= 8]
@@ -174,7 +173,7 @@ class HttpClient:
                 request = client.build_request(method, self._path + path, json=body, headers=self._headers)
                 response = await client.send(request, stream=True)
                 try:
-                    _check_peer(response)
+                    check_peer(response)
                     content = await _read(response)
                 finally:
                     await response.aclose()
@@ -211,7 +210,7 @@ class HttpClient:
                 follow_redirects=False,
                 timeout=httpx2.Timeout(policy.timeout_s, connect=policy.connect_timeout_s),
                 limits=httpx2.Limits(max_connections=policy.max_concurrency),
-                trust_env=not _is_loopback(self.origin),  # a proxy has no business between this machine and itself
+                trust_env=not is_loopback(self.origin),  # a proxy has no business between this machine and itself
             )
         return self._client
 
@@ -225,60 +224,6 @@ class HttpClient:
         return UnreachableError(
             f"{self.origin} {how}.", hint="Start the server, or correct teacher.base_url; it is host, port and path."
         )
-
-
-def _split(base_url: str) -> tuple[str, str]:
-    """Origin and path of an address.
-
-    Raises:
-        ConfigError: not http(s), no host, or with parts that an address of an API does not have.
-    """
-    parts = urlsplit(base_url.strip())
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigError(
-            "teacher.base_url is no address of an API; expected something like http://127.0.0.1:8000/v1.",
-            hint="Give scheme, host, port and path, without a query.",
-        )
-    if parts.username or parts.password:
-        raise ConfigError(
-            "teacher.base_url holds a user name or password; a configuration is no place for secrets.",
-            hint="Remove them, and set the key with `opd keys set`.",
-        )
-    _refuse_link_local(parts.hostname)
-    return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
-
-
-def _refuse_link_local(host: str) -> None:
-    """Addresses that only this machine's own cloud answers: they hand out credentials.
-
-    Raises:
-        ConfigError: it is one.
-    """
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
-        raise ConfigError(
-            f"{host} is no address of a teacher (link-local, multicast or unspecified).",
-            hint="Give the address under which the server is reached.",
-        )
-
-
-def _check_peer(response: httpx2.Response) -> None:
-    """The same for whoever a name led to."""
-    stream = response.extensions.get("network_stream")
-    peer = stream.get_extra_info("server_addr") if stream is not None else None
-    if peer:
-        _refuse_link_local(str(peer[0]).split("%")[0])
-
-
-def _is_loopback(origin: str) -> bool:
-    host = urlsplit(origin).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _read(response: httpx2.Response) -> bytes:

@@ -415,12 +415,20 @@ export type StudentConfig = {
   training: "auto" | "lora" | "full";
 };
 export type ChatTeacher = {
-  /** Address of an OpenAI-compatible server. None: the provider's own. */
+  /** Address of an OpenAI-compatible server. None: the provider's own. Only the key named `local` is sent there. */
   base_url: string | null;
-  /** Requests under way at once. */
+  /** Price of a million input tokens, typed by you. None: from the dated price data. */
+  input_usd_per_million: number | null;
+  /** Requests under way at once; fewer for a while when the provider says that it is busy. */
   max_concurrency: number;
   /** Provider and model, for example openai/gpt-4o-mini, anthropic/claude-3.5-sonnet, openrouter/… or local/…. */
   model: string;
+  /** Price of a million output tokens, typed by you. None: from the dated price data. */
+  output_usd_per_million: number | null;
+  /** Output tokens that a reasoning model may use on top of the answer's length; they are billed as output. */
+  thinking_tokens: number;
+  /** Deadline of one request to its last byte, in seconds. A later answer counts as possibly paid. */
+  timeout_s: number;
   /** A chat API of a provider (OpenAI, Anthropic, OpenRouter) or of a local server (Ollama, LM Studio). */
   type: "chat";
 };
@@ -460,6 +468,8 @@ export type RunConfig = {
   baseline: BaselineConfig;
   /** Completions per optimizer step. */
   batch_size: number;
+  /** Cap in tokens, input and output together, for a teacher whose price is not known. None: dollars are capped. */
+  budget_tokens: number | null;
   /** Spend cap in US dollars for a paid teacher; the run pauses before it would be passed. None: no paid calls. */
   budget_usd: number | null;
   checkpoint: CheckpointConfig;
@@ -806,12 +816,20 @@ export type StudentConfig2 = {
   training?: "auto" | "lora" | "full";
 };
 export type ChatTeacher2 = {
-  /** Address of an OpenAI-compatible server. None: the provider's own. */
+  /** Address of an OpenAI-compatible server. None: the provider's own. Only the key named `local` is sent there. */
   base_url?: string | null;
-  /** Requests under way at once. */
+  /** Price of a million input tokens, typed by you. None: from the dated price data. */
+  input_usd_per_million?: number | null;
+  /** Requests under way at once; fewer for a while when the provider says that it is busy. */
   max_concurrency?: number;
   /** Provider and model, for example openai/gpt-4o-mini, anthropic/claude-3.5-sonnet, openrouter/… or local/…. */
   model: string;
+  /** Price of a million output tokens, typed by you. None: from the dated price data. */
+  output_usd_per_million?: number | null;
+  /** Output tokens that a reasoning model may use on top of the answer's length; they are billed as output. */
+  thinking_tokens?: number;
+  /** Deadline of one request to its last byte, in seconds. A later answer counts as possibly paid. */
+  timeout_s?: number;
   /** A chat API of a provider (OpenAI, Anthropic, OpenRouter) or of a local server (Ollama, LM Studio). */
   type?: "chat";
 };
@@ -851,6 +869,8 @@ export type RunConfig2 = {
   baseline?: BaselineConfig2;
   /** Completions per optimizer step. */
   batch_size?: number;
+  /** Cap in tokens, input and output together, for a teacher whose price is not known. None: dollars are capped. */
+  budget_tokens?: number | null;
   /** Spend cap in US dollars for a paid teacher; the run pauses before it would be passed. None: no paid calls. */
   budget_usd?: number | null;
   checkpoint?: CheckpointConfig2;
