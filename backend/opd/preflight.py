@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from opd.config import SIGNAL_WORDS, LocalTeacher, RunConfig
-from opd.data_loader import DataReport, check_file
+from opd.data_loader import DataReport, check_file, shared_prompts
 from opd.errors import DataError, OPDError
 from opd.estimate import find_size, prompt_lengths
 from opd.estimate.memory import estimate_memory, trains_adapter
@@ -198,6 +198,12 @@ def _held_out(config: RunConfig, report: DataReport | None) -> Finding | None:
         if not separate.ok:
             return _first_problem(separate)
         num = separate.num_samples
+        if shared := shared_prompts(config.data.path, config.data.test_path):
+            return Finding(
+                "warn",
+                f"{shared:,} of {num:,} are trained on as well: on those, the verdict shows memory and not skill.",
+                "Take them out of one of the two files.",
+            )
     elif report is None:
         return None
     else:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 import opd
 from opd.config import RunConfig
+from opd.machine import Device
 
 
 class Preset(BaseModel):
@@ -22,46 +23,54 @@ class Preset(BaseModel):
     changes: dict[str, JsonValue]
 
 
-def presets() -> list[Preset]:
-    """Recipes from quick to thorough. They set length and comparison only; what is learned stays as chosen."""
+def presets(device: Device) -> list[Preset]:
+    """Recipes from quick to thorough, sized for a device. They set length, batch and comparison only: what is learned
+    stays as chosen, and their batches differ in the number of completions a step, never in the loss.
+    """
+    rows = _batch_sizes(device)
+    place = f"{device.name}, {device.memory_total_bytes / 1e9:.0f} GB" if device.kind == "cuda" else _WORDS[device.kind]
     return [
         Preset(
             id="quick",
             title="Quick",
-            description="A first look: few steps, no baseline. The verdict has wide intervals.",
-            changes={
-                "max_steps": 60,
-                "batch_size": 8,
-                "baseline": {"enabled": False},
-                "evaluation": {"max_prompts": 60},
-                "checkpoint": {"every_steps": 20},
-            },
+            description=f"A first look: 60 steps of {rows[0]} completions, no baseline. The verdict has wide intervals."
+            f" Sized for {place}.",
+            changes=_recipe(60, rows[0], baseline=False, max_prompts=60, every_steps=20),
         ),
         Preset(
             id="balanced",
             title="Balanced",
-            description="The defaults: 200 steps of 16 completions, measured before and after.",
-            changes={
-                "max_steps": 200,
-                "batch_size": 16,
-                "baseline": {"enabled": False},
-                "evaluation": {"max_prompts": 500},
-                "checkpoint": {"every_steps": 50},
-            },
+            description=f"200 steps of {rows[1]} completions, measured before and after. Sized for {place}.",
+            changes=_recipe(200, rows[1], baseline=False, max_prompts=500, every_steps=50),
         ),
         Preset(
-            id="thorough",
-            title="Thorough",
-            description="Longer, and against a tuned imitation baseline with the same steps: the honest comparison.",
-            changes={
-                "max_steps": 600,
-                "batch_size": 32,
-                "baseline": {"enabled": True},
-                "evaluation": {"max_prompts": 500},
-                "checkpoint": {"every_steps": 50},
-            },
+            id="best",
+            title="Best",
+            description=f"600 steps of {rows[2]} completions, and against a tuned imitation baseline with the same "
+            f"steps: the honest comparison. Sized for {place}.",
+            changes=_recipe(600, rows[2], baseline=True, max_prompts=500, every_steps=50),
         ),
     ]
+
+
+_WORDS = {"cpu": "this processor", "mps": "this Mac", "cuda": "this GPU"}
+
+
+def _batch_sizes(device: Device) -> tuple[int, int, int]:
+    """Completions a step: more where memory lets many be written at once; a processor writes them one after another."""
+    if device.kind == "cpu" or device.memory_total_bytes < 12e9:
+        return 8, 16, 16
+    return (8, 16, 32) if device.memory_total_bytes < 40e9 else (16, 32, 64)
+
+
+def _recipe(steps: int, rows: int, *, baseline: bool, max_prompts: int, every_steps: int) -> dict[str, JsonValue]:
+    return {
+        "max_steps": steps,
+        "batch_size": rows,
+        "baseline": {"enabled": baseline},
+        "evaluation": {"max_prompts": max_prompts},
+        "checkpoint": {"every_steps": every_steps},
+    }
 
 
 def demo_config() -> RunConfig | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import psutil
 import pytest
@@ -11,7 +12,7 @@ from model_folders import write_model_folder
 from opd.catalogue import local_models, paid_models, suggested_models
 from opd.config import RunConfig
 from opd.hub_cache import cached_models, local_folder
-from opd.machine import describe_machine, find_device, num_cores
+from opd.machine import Device, describe_machine, find_device, num_cores
 from opd.presets import bundled_models, demo_config, example_data, presets
 from opd.store.runs import RunStore
 from studio_in_tests import config, settings
@@ -57,9 +58,25 @@ def test_paid_models_have_dated_prices() -> None:
 
 
 def test_every_preset_gives_a_valid_configuration() -> None:
-    assert len({preset.id for preset in presets()}) == len(presets()) == 3
-    lengths = [RunConfig.model_validate({**settings(), **preset.changes}).max_steps for preset in presets()]
-    assert lengths == sorted(lengths)
+    kinds: list[tuple[Literal["cpu", "mps", "cuda"], float]] = [
+        ("cpu", 16e9),
+        ("mps", 8e9),
+        ("cuda", 24e9),
+        ("cuda", 8e10),
+    ]
+    batches = []
+    for kind, memory in kinds:
+        device = Device(kind=kind, name="Card", memory_total_bytes=int(memory), memory_available_bytes=int(memory))
+        found = presets(device)
+        assert [preset.id for preset in found] == ["quick", "balanced", "best"]
+        configs = [RunConfig.model_validate({**settings(), **preset.changes}) for preset in found]
+        assert [config.max_steps for config in configs] == sorted(config.max_steps for config in configs)
+        assert all(
+            f"{config.batch_size} completions" in preset.description
+            for config, preset in zip(configs, found, strict=True)
+        )
+        batches.append([config.batch_size for config in configs])
+    assert batches == sorted(batches), "a larger device never gets a smaller batch"
 
 
 def test_the_demo_is_ready_to_run() -> None:

@@ -236,6 +236,10 @@ def test_list_show_compare_delete(
     out = ask(capsys, "runs", "show", "latest")[1]
     assert "State   done" in out
     assert "name: steps=5" in out
+    assert ask_json(capsys, "runs", "tag", one.run_id, "keep", "first")[1] == {
+        "run_id": one.run_id,
+        "tags": ["keep", "first"],
+    }
     code, body = ask_json(capsys, "runs", "compare", one.run_id, other.run_id)
     assert [item["path"] for item in body["config"]] == ["seed"]
     assert "seed" in ask(capsys, "runs", "compare", one.run_id, other.run_id)[1]

@@ -112,9 +112,14 @@ def test_prompts_that_cannot_be_used(models: Path, store: RunStore, tmp_path: Pa
 def test_twins_and_few_held_out_prompts_are_mentioned(models: Path, store: RunStore, tmp_path: Path) -> None:
     file = tmp_path / "twins.jsonl"
     file.write_text((json.dumps({"messages": [{"role": "user", "content": "same"}]}) + "\n") * 3)
-    items = look(run_config(models, data={"path": str(file), "test_path": str(file)}), store)
+    other = tmp_path / "other.jsonl"
+    other.write_text(json.dumps({"messages": [{"role": "user", "content": "different"}]}) + "\n")
+    items = look(run_config(models, data={"path": str(file), "test_path": str(other)}), store)
     assert (items["data"].status, items["held_out"].status) == ("warn", "warn")
-    assert "Only 3" in items["held_out"].detail
+    assert "Only 1" in items["held_out"].detail
+    other.write_bytes(other.read_bytes() + file.read_bytes())
+    leaking = look(run_config(models, data={"path": str(file), "test_path": str(other)}), store)["held_out"]
+    assert (leaking.status, leaking.detail[:33]) == ("warn", "1 of 4 are trained on as well: on")
     items = look(run_config(models, evaluation={"enabled": False}), store)
     assert "held_out" not in items
 

@@ -84,14 +84,23 @@ def _refuse(fields: list[dict[str, str]]) -> JSONResponse:
     return JSONResponse({"error": body}, status_code=422)
 
 
+_HTTP_WORDS = {
+    404: ("not_found", "There is nothing at this address.", "See /api/openapi.json for the addresses that there are."),
+    405: (
+        "method_not_allowed",
+        "This address does not take that method.",
+        "See /api/openapi.json for the methods that it takes.",
+    ),
+}
+_OTHER_HTTP_WORDS = ("http_error", "The request cannot be answered.", "Reload the page and try again.")
+
+
 async def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class
     if error.status_code == 400:  # the framework's word for a body that it could not decode
         return _refuse([{"path": "(whole request)", "message": "the body is not JSON", "type": "json_invalid"}])
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
-    words = {404: "There is nothing at this address.", 405: "This address does not take that method."}
-    message = words.get(error.status_code, "The request cannot be answered.")
-    body = {"code": code, "message": message, "hint": "", "details": {}}
+    code, message, hint = _HTTP_WORDS.get(error.status_code, _OTHER_HTTP_WORDS)
+    body = {"code": code, "message": message, "hint": hint, "details": {}}
     return JSONResponse({"error": body}, status_code=error.status_code, headers=error.headers)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import JsonValue, ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from opd.api.base import ApiModel, errors
 from opd.api.deps import Studio, get_studio
-from opd.config import RunConfig, SignalKind, field_errors, objective_needs, teacher_provides
+from opd.config import RunConfig, SignalKind, field_errors, objective_needs, read_yaml, teacher_provides
+from opd.machine import find_device
 from opd.preflight import PreflightItem, preflight
 from opd.presets import Preset, presets
 
@@ -35,6 +36,12 @@ class UncheckedConfig(ApiModel):
     """A configuration that may be wrong or unfinished."""
 
     config: dict[str, JsonValue]
+
+
+class ConfigText(ApiModel):
+    """A configuration as YAML, such as a run's `config.yaml` or what "Copy as YAML" gave."""
+
+    yaml: str = Field(max_length=100_000)
 
 
 class FieldProblem(ApiModel):
@@ -77,7 +84,7 @@ def get_config_schema(studio: StudioDep) -> ConfigSchema:
     return ConfigSchema(
         json_schema=RunConfig.model_json_schema(mode="validation"),
         defaults=_defaults(),
-        presets=presets(),
+        presets=presets(find_device()),
         demo=studio.demo_config_or_none(),
         objective_needs=objective_needs(),
         teacher_provides={kind: list(signals) for kind, signals in teacher_provides().items()},
@@ -93,6 +100,12 @@ def check_config(request: UncheckedConfig) -> ConfigCheck:
         fields = [FieldProblem(path=found["path"], message=found["message"]) for found in field_errors(error)]
         return ConfigCheck(ok=False, fields=fields, config=None, yaml="")
     return ConfigCheck(ok=True, fields=[], config=config, yaml=config.as_yaml())
+
+
+@router.post("/config/read", operation_id="readConfig", responses=errors(400))
+def read_config(request: ConfigText) -> ConfigCheck:
+    """Read a configuration from YAML and check it. Loads nothing, starts nothing."""
+    return check_config(UncheckedConfig(config=read_yaml(request.yaml, "The text")))
 
 
 @router.post("/preflight", operation_id="preflight", responses=errors(400))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.responses import StreamingResponse
 
 from opd.api.base import DATASET_ID_PATTERN, ApiModel, errors
 from opd.api.deps import Studio, get_studio
 from opd.api.uploads import receive_upload
-from opd.data_loader import DataReport
+from opd.data_loader import DataReport, clean_file
+from opd.rendering import MAX_COUNTED, Rendering, render_prompts
 from opd.store.datasets import Dataset
 
 router = APIRouter(prefix="/api/datasets", tags=["datasets"])
@@ -57,12 +59,22 @@ class PromptPreview(ApiModel):
     answer: str | None
 
 
+class Overlap(ApiModel):
+    """Another file that holds some of the same prompts."""
+
+    dataset_id: str
+    name: str
+    num_prompts: int
+    """Different prompts that both have. Held out in the one and trained on in the other, they prove nothing."""
+
+
 class DatasetDetail(ApiModel):
     """A dataset, what the check found, and its first prompts."""
 
     dataset: DatasetItem
     report: DataReport
     preview: list[PromptPreview]
+    overlaps: list[Overlap]
 
 
 class UploadAnswer(ApiModel):
@@ -100,9 +112,10 @@ async def upload_dataset(
     request: Request,
     studio: StudioDep,
     name: Annotated[str, Query(min_length=1, max_length=200, description="File name, for people.")],
+    clean: Annotated[bool, Query(description="Keep the lines that can be used, each prompt once.")] = False,
 ) -> UploadAnswer:
     """Check a JSONL file and keep it if a run may use it. The body is the file itself."""
-    dataset, report = await receive_upload(request, name, studio.datasets)
+    dataset, report = await receive_upload(request, name, studio.datasets, clean=clean)
     return UploadAnswer(dataset=_item(dataset) if dataset else None, report=report)
 
 
@@ -119,7 +132,36 @@ def get_dataset(dataset_id: DatasetId, studio: StudioDep) -> DatasetDetail:
         )
         for record in studio.datasets.preview(dataset, NUM_PREVIEWED)
     ]
-    return DatasetDetail(dataset=_item(dataset), report=dataset.report, preview=preview)
+    overlaps = [
+        Overlap(dataset_id=other.id, name=other.name, num_prompts=num)
+        for other, num in studio.datasets.overlaps(dataset)
+    ]
+    return DatasetDetail(dataset=_item(dataset), report=dataset.report, preview=preview, overlaps=overlaps)
+
+
+@router.get("/{dataset_id}/rendered", operation_id="renderDataset", responses=errors(400, 404))
+def render_dataset(
+    dataset_id: DatasetId,
+    studio: StudioDep,
+    model: Annotated[str, Query(min_length=1, max_length=1000, description="A model on this machine.")],
+) -> Rendering:
+    """The first prompts as a model reads them: through its chat template, token by token."""
+    dataset = studio.datasets.get(dataset_id)
+    records = studio.datasets.preview(dataset, MAX_COUNTED)
+    return render_prompts(model, records, NUM_PREVIEWED)
+
+
+@router.get(
+    "/{dataset_id}/cleaned",
+    operation_id="getCleanedDataset",
+    response_class=StreamingResponse,
+    responses={**errors(400, 404), 200: {"description": "JSONL.", "content": {"application/jsonl": {}}}},
+)
+def get_cleaned_dataset(dataset_id: DatasetId, studio: StudioDep) -> StreamingResponse:
+    """The file as chat messages, one line a prompt, none twice: what can be shared, or put under version control."""
+    dataset = studio.datasets.get(dataset_id)
+    headers = {"content-disposition": f'attachment; filename="{dataset.id}-cleaned.jsonl"'}
+    return StreamingResponse(clean_file(dataset.path), media_type="application/jsonl", headers=headers)
 
 
 @router.delete("/{dataset_id}", operation_id="deleteDataset", responses=errors(400, 404))

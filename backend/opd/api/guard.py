@@ -20,6 +20,7 @@ MAX_JSON_BYTES = 1_000_000
 UPLOAD_PATH = "/api/datasets"
 # Reachable without a session: the page itself (everything outside /api), the door, and a sign of life.
 OPEN_API = frozenset({("GET", "/api/health"), ("HEAD", "/api/health"), ("POST", "/api/session")})
+_OWN_PAGE = "Open the address that `opd studio` printed."
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 CONTENT_POLICY = (
@@ -41,7 +42,7 @@ _SECURITY_HEADERS = {
 class RefusedError(Exception):
     """Why a request gets no further."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str = ""):
+    def __init__(self, status: int, code: str, message: str, hint: str):
         super().__init__(code)
         self.status = status
         self.body = {"error": {"code": code, "message": message, "hint": hint, "details": {}}}
@@ -80,12 +81,12 @@ class Guard:
         headers = _Headers(scope)
         host = headers.only("host")
         if host not in self._hosts:
-            raise RefusedError(403, "host_refused", "The Host header is not this studio's address.")
+            raise RefusedError(403, "host_refused", "The Host header is not this studio's address.", _OWN_PAGE)
         origins = headers.all("origin")
         if origins and origins != [f"http://{host}"]:
-            raise RefusedError(403, "origin_refused", "Requests of other pages are not answered.")
+            raise RefusedError(403, "origin_refused", "Requests of other pages are not answered.", _OWN_PAGE)
         if any(site not in ("same-origin", "none") for site in headers.all("sec-fetch-site")):
-            raise RefusedError(403, "origin_refused", "Requests of other sites are not answered.")
+            raise RefusedError(403, "origin_refused", "Requests of other sites are not answered.", _OWN_PAGE)
         is_socket = scope["type"] == "websocket"
         method = "GET" if is_socket else scope["method"]
         if method not in _SAFE_METHODS:
@@ -100,7 +101,9 @@ class Guard:
             return
         if self._access.is_cookie(headers.cookie(self._access.cookie_name)):
             if origin_needed and not has_origin:
-                raise RefusedError(403, "origin_refused", "A socket with a session cookie needs an Origin.")
+                raise RefusedError(
+                    403, "origin_refused", "A socket with a session cookie needs an Origin.", "Send the token instead."
+                )
             return
         raise RefusedError(
             401,
@@ -163,12 +166,19 @@ class _Headers:
 
 def _check_change(scope: Scope, headers: _Headers) -> None:
     if headers.only("x-opd") != "1":
-        raise RefusedError(403, "header_missing", "Changes need the header X-OPD: 1.")
+        raise RefusedError(
+            403, "header_missing", "Changes need the header X-OPD: 1.", "Send it; browsers' forms cannot."
+        )
     kind = headers.only("content-type").partition(";")[0].strip().lower()
     is_upload = (scope["method"], scope["path"]) == ("POST", UPLOAD_PATH)
     if kind != ("application/octet-stream" if is_upload else "application/json"):
         expected = "application/octet-stream" if is_upload else "application/json"
-        raise RefusedError(415, "content_type_refused", f"The Content-Type of this request has to be {expected}.")
+        raise RefusedError(
+            415,
+            "content_type_refused",
+            f"The Content-Type of this request has to be {expected}.",
+            f"Send the header content-type: {expected}.",
+        )
     length = headers.only("content-length")
     if not is_upload and length.isdigit() and int(length) > MAX_JSON_BYTES:
         raise _too_large()
@@ -179,7 +189,12 @@ def _is_api(path: str) -> bool:
 
 
 def _too_large() -> RefusedError:
-    return RefusedError(413, "body_too_large", f"The body has more than {MAX_JSON_BYTES:,} bytes.")
+    return RefusedError(
+        413,
+        "body_too_large",
+        f"The body has more than {MAX_JSON_BYTES:,} bytes.",
+        "Data files go to POST /api/datasets, which takes larger ones.",
+    )
 
 
 async def _answer(refusal: RefusedError, send: Send) -> None:

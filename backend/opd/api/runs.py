@@ -83,6 +83,12 @@ class Comparison(ApiModel):
     verdicts: dict[str, VerdictReached | None]
 
 
+class RunTags(ApiModel):
+    """Words by which people find a run again."""
+
+    tags: list[Annotated[str, Field(min_length=1, max_length=40)]] = Field(max_length=12)
+
+
 class ResumeRequest(ApiModel):
     """What may be changed when a run goes on."""
 
@@ -134,6 +140,12 @@ def delete_run(run_id: RunIdInPath, studio: StudioDep) -> RunDeleted:
     studio.jobs.delete(run_id)
     studio.summaries.forget(run_id)
     return RunDeleted(run_id=run_id)
+
+
+@router.put("/{run_id}/tags", operation_id="tagRun", responses=errors(404))
+def tag_run(run_id: RunIdInPath, request: RunTags, studio: StudioDep) -> RunTags:
+    """Replace a run's tags. They are kept beside its configuration, which cannot change."""
+    return RunTags(tags=studio.store.get(run_id).set_tags(request.tags))
 
 
 @router.post("/{run_id}/resume", operation_id="resumeRun", responses=errors(400, 404, 409))

@@ -42,6 +42,8 @@ class RunListItem(ApiModel):
     name: str
     state: RunState
     created_time: float
+    tags: list[str]
+    """Words that people gave it."""
     resumable: bool
     failure: RunFailure | None
     student: str
@@ -128,6 +130,7 @@ def list_item(run: RunFolder, summaries: Summaries) -> RunListItem:
         name=run_name(run, summary),
         state=state,
         created_time=run.created_time(),
+        tags=run.tags(),
         resumable=state in RESUMABLE,
         failure=run.failure(),
         student=config.student.model,
@@ -149,6 +152,7 @@ def _damaged_item(run: RunFolder, error: OPDError) -> RunListItem:
         name=run.run_id,
         state="failed",
         created_time=run.created_time(),
+        tags=[],
         resumable=False,
         failure=RunFailure(code=error.code, message=error.message, hint=error.hint),
         student="",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
@@ -14,7 +15,9 @@ from opd.store.datasets import Dataset, Datasets
 MAX_UPLOAD_BYTES = 1_000_000_000
 
 
-async def receive_upload(request: Request, name: str, datasets: Datasets) -> tuple[Dataset | None, DataReport]:
+async def receive_upload(
+    request: Request, name: str, datasets: Datasets, *, clean: bool
+) -> tuple[Dataset | None, DataReport]:
     """Write the body aside, check it, keep it if a run may use it.
 
     Raises:
@@ -38,7 +41,7 @@ async def receive_upload(request: Request, name: str, datasets: Datasets) -> tup
             await run_in_threadpool(os.fsync, file.fileno())
         finally:
             await run_in_threadpool(file.close)
-        return await run_in_threadpool(datasets.keep, path, name)
+        return await run_in_threadpool(partial(datasets.keep, path, name, clean=clean))
     except OSError as error:
         raise StorageError(
             f"The file could not be stored: {error.strerror or error}.", hint="Free space in the data folder."

@@ -21,13 +21,14 @@ REPORT_FORMATS = ("md", "json", "html")
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(
-        no_args_is_help=True, help="Runs of this data folder: list, show, compare, stop, resume, delete."
+        no_args_is_help=True, help="Runs of this data folder: list, show, compare, stop, resume, tag, delete."
     )
     group.command("list")(list_runs)
     group.command("show")(show)
     group.command("compare")(compare)
     group.command("stop")(stop)
     group.command("resume")(resume)
+    group.command("tag")(tag)
     group.command("delete")(delete)
     app.add_typer(group, name="runs")
     app.command("report")(report)
@@ -122,6 +123,19 @@ def resume(run: RunArgument, json: JsonOption = False) -> None:
     if json:
         emit_json({"run_id": folder.run_id, "state": folder.state()})
     say(f"Run {folder.run_id} goes on. Watch it with `opd runs show {folder.run_id}` or in the studio.")
+
+
+def tag(
+    run: RunArgument,
+    tags: Annotated[list[str] | None, typer.Argument(metavar="[TAG …]", help="None takes all tags away.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Give a run tags, instead of those it has, to find it again."""
+    folder = find_run(open_store(), run)
+    kept = folder.set_tags(tags or [])
+    if json:
+        emit_json({"run_id": folder.run_id, "tags": kept})
+    say(f"Run {folder.run_id}: {', '.join(kept) or 'no tags'}.")
 
 
 def delete(

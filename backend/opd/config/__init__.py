@@ -9,7 +9,7 @@ from opd.config.base import SIGNAL_WORDS, Config, SignalKind
 from opd.config.data import DataConfig
 from opd.config.models import LoraConfig, StudentConfig
 from opd.config.objectives import DivergenceObjective, GoldObjective, Objective, objective_needs
-from opd.config.parse import describe_problems, field_errors, load_config, parse_config, resolve_paths
+from opd.config.parse import describe_problems, field_errors, load_config, parse_config, read_yaml, resolve_paths
 from opd.config.run import RunConfig
 from opd.config.stages import BaselineConfig, CheckpointConfig, EvaluationConfig, SamplingConfig, WarmStartConfig
 from opd.config.teachers import ChatTeacher, LocalTeacher, ServerTeacher, Teacher, teacher_provides
@@ -39,6 +39,7 @@ __all__ = [
     "load_config",
     "objective_needs",
     "parse_config",
+    "read_yaml",
     "resolve_paths",
     "teacher_provides",
 ]

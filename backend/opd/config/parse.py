@@ -80,16 +80,32 @@ def load_config(path: str | Path) -> RunConfig:
     """
     file = Path(path)
     try:
-        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"Cannot read {file}: {error.strerror}.", hint="Give the path of a YAML file.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not valid YAML: {error}", hint="See examples/local.yaml.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 text: {error}", hint="See examples/local.yaml.") from None
+    return resolve_paths(parse_config(read_yaml(text, str(file))), file.resolve().parent)
+
+
+def read_yaml(text: str, name: str) -> dict[str, Any]:
+    """Settings from YAML (or JSON), unchecked.
+
+    Args:
+        name: what to call the text in messages.
+
+    Raises:
+        ConfigError: it is not YAML, or no mapping.
+    """
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name} is not valid YAML: {error}", hint="See examples/local.yaml.") from None
     if not isinstance(data, dict):
         raise ConfigError(
-            f"{file} holds {type(data).__name__}, expected a mapping of settings.", hint="See examples/local.yaml."
+            f"{name} holds {type(data).__name__}, expected a mapping of settings.", hint="See examples/local.yaml."
         )
-    return resolve_paths(parse_config(data), file.resolve().parent)
+    return data
 
 
 def resolve_paths(config: RunConfig, base: Path) -> RunConfig:

@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opd.data_loader.cleaning import cleaned_lines, prompt_keys
 from opd.data_loader.formats import Conversation, detect_format, read_conversation
 from opd.data_loader.json_walk import locate
 from opd.data_loader.reader import BOM, LineReader, Progress, RawLine, identify_container, open_data_file
@@ -34,7 +35,7 @@ from opd.data_loader.strict_json import parse_line
 from opd.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from datasets import Dataset
 
@@ -47,10 +48,12 @@ __all__ = [
     "PromptRecord",
     "Split",
     "check_file",
+    "clean_file",
     "detect_format",
     "load_prompts",
     "prompt_id",
     "render_report",
+    "shared_prompts",
     "split",
     "to_dataset",
 ]
@@ -100,6 +103,24 @@ def load_prompts(path: str | os.PathLike[str], *, expected_sha256: str | None = 
             details={"problem": "changed", "path": report.path},
         )
     return records
+
+
+def clean_file(path: str | os.PathLike[str]) -> Iterator[bytes]:
+    """The usable prompts of a file, each once, as JSONL lines of chat messages that pass `check_file`.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return cleaned_lines(Path(path), MAX_LINE_BYTES)
+
+
+def shared_prompts(path: str | os.PathLike[str], other: str | os.PathLike[str]) -> int:
+    """How many different prompts two files have in common: held-out prompts that were trained on prove nothing.
+
+    Raises:
+        DataError: one of them cannot be read.
+    """
+    return len(prompt_keys(Path(path), MAX_LINE_BYTES) & prompt_keys(Path(other), MAX_LINE_BYTES))
 
 
 def prompt_id(messages: Sequence[Message]) -> str:

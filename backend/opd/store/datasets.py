@@ -19,13 +19,14 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from opd.data_loader import DataReport, PromptRecord, check_file, load_prompts
+from opd.data_loader import DataReport, PromptRecord, check_file, clean_file, load_prompts, shared_prompts
 from opd.errors import InputError, NotFoundError
 from opd.store.files import fsync_dir
 from opd.store.studio import DatasetRow, StudioDb
 
 _REPORT = TypeAdapter(DataReport)
 _MAX_PREVIEWED_BYTES = 10_000_001  # one more than a line may have
+_MAX_COMPARED_BYTES = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Datasets:
         self.folder = folder
         self._bundled = bundled
         self._reports: dict[tuple[Path, int, int], DataReport] = {}
+        self._shared: dict[tuple[str, str], int] = {}
 
     def __iter__(self) -> Iterator[Dataset]:
         """Bundled files first, then uploads, newest first. Files that have gone are left out."""
@@ -83,14 +85,34 @@ class Datasets:
             head.write_bytes(b"".join(islice(lines, num)))
             return load_prompts(head)
 
+    def overlaps(self, dataset: Dataset) -> list[tuple[Dataset, int]]:
+        """The other files that hold some of the same prompts, and how many; very large files are not compared."""
+        found = []
+        for other in self:
+            sizes = (dataset.report.size_bytes, other.report.size_bytes)
+            if other.id == dataset.id or max(sizes) > _MAX_COMPARED_BYTES:
+                continue
+            pair = (dataset.report.sha256, other.report.sha256)
+            if pair not in self._shared:
+                self._shared[pair] = self._shared[pair[::-1]] = shared_prompts(dataset.path, other.path)
+            if self._shared[pair]:
+                found.append((other, self._shared[pair]))
+        return found
+
     def new_file(self) -> Path:
         """Where an upload is written while it comes in."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return self.folder / f".incoming-{secrets.token_hex(8)}"
 
-    def keep(self, incoming: Path, name: str) -> tuple[Dataset | None, DataReport]:
-        """Check a file written at `new_file()` and keep it if a run may use it; else remove it."""
+    def keep(self, incoming: Path, name: str, *, clean: bool = False) -> tuple[Dataset | None, DataReport]:
+        """Check a file written at `new_file()` and keep it if a run may use it; else remove it.
+
+        Args:
+            clean: keep the prompts that can be used, each once, and leave out the rest.
+        """
         try:
+            if clean:
+                _clean(incoming)
             report = check_file(incoming)
             if not report.ok:
                 return None, replace(report, path=name)
@@ -129,6 +151,18 @@ class Datasets:
         if key not in self._reports:
             self._reports[key] = check_file(path)
         return self._reports[key]
+
+
+def _clean(path: Path) -> None:
+    cleaned = path.with_name(f"{path.name}-cleaned")
+    try:
+        with cleaned.open("xb") as file:
+            file.writelines(clean_file(path))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(cleaned, path)
+    finally:
+        cleaned.unlink(missing_ok=True)
 
 
 def _slug(name: str) -> str:

@@ -1,6 +1,6 @@
 """Runs on disk: one folder each, and what can be told from it without asking any process.
 
-    <data dir>/runs/<run_id>/  config.yaml  events.db  process.json  STOP  exit.json  log.txt
+    <data dir>/runs/<run_id>/  config.yaml  events.db  process.json  STOP  exit.json  log.txt  tags.json
                                checkpoints/step-000100/…  student/  report.{json,html,md}
 
 A run's state is derived (exit record, else the process that holds it), never stored: it cannot be wrong after a
@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -79,6 +79,17 @@ class RunFolder:
                 f"The configuration of run {self.run_id} cannot be read ({type(error).__name__}).",
                 hint="config.yaml in the run's folder was changed or damaged; restore it from a copy.",
             ) from None
+
+    def tags(self) -> list[str]:
+        """Words that people gave the run to find it again. They are no part of its configuration."""
+        found = read_json(self.path / "tags.json") or {}
+        return [str(tag) for tag in found.get("tags", [])]
+
+    def set_tags(self, tags: Iterable[str]) -> list[str]:
+        """Replace the tags: trimmed, no empty ones, none twice, in the order given."""
+        kept = list(dict.fromkeys(tag for tag in (" ".join(tag.split()) for tag in tags) if tag))
+        write_json(self.path / "tags.json", {"tags": kept})
+        return kept
 
     def created_time(self) -> float:
         return (self.path / "config.yaml").stat().st_mtime

@@ -28,12 +28,25 @@ from studio_in_tests import Client, config, open_studio
 from studio_in_tests import settings as run_settings
 
 NUM_EXAMPLES = int(os.environ.get("OPD_FUZZ_EXAMPLES", "10"))
+
+
+def every_refusal_has_words(ctx: object, response: schemathesis.Response, case: schemathesis.Case) -> None:
+    """Whoever is refused is told what was found and what to do next."""
+    if response.status_code < 400:
+        return
+    error = response.json()["error"]
+    assert error["message"][:1].isupper() or error["message"][:1] in "'`/", error
+    assert error["message"].endswith((".", "!", "?", ")")), error
+    assert error["hint"], error
+
+
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
+    every_refusal_has_words,
 ]
 SCHEMA = schemathesis.openapi.from_dict(build_api().openapi())
 SENT: Counter[int] = Counter()

@@ -103,3 +103,53 @@ def test_an_upload_that_breaks_off_leaves_nothing(client: Client, tmp_path: Path
         until(lambda: list((tmp_path / "datasets").glob(".incoming-*")), "the upload to begin")
     until(lambda: not list((tmp_path / "datasets").iterdir()), "it to be cleaned up")
     assert client.get("/api/health").status_code == 200
+
+
+def test_the_good_lines_of_a_bad_file_can_be_kept_and_come_out_clean(client: Client, tmp_path: Path) -> None:
+    alpaca = json.dumps({"instruction": "Sum", "input": "1 and 2", "output": "3"})
+    share = json.dumps({"conversations": [{"from": "human", "value": "What moves  lithium?"}]})
+    body = f"\ufeff{LINE}not json\n{alpaca}\n\n{share}\n{LINE}".encode()
+    assert upload(client, body)["dataset"] is None
+    headers = {"content-type": "application/octet-stream"}
+    params = {"name": "mine.jsonl", "clean": "true"}
+    answer = client.post("/api/datasets", params=params, content=body, headers=headers).json()
+    assert (answer["dataset"]["num_samples"], answer["report"]["num_errors"]) == (2, 0)
+    cleaned = client.get(f"/api/datasets/{answer['dataset']['id']}/cleaned")
+    assert cleaned.headers["content-disposition"] == (f'attachment; filename="{answer["dataset"]["id"]}-cleaned.jsonl"')
+    assert [json.loads(line) for line in cleaned.text.splitlines()] == [
+        json.loads(LINE),
+        {"messages": [{"role": "user", "content": "Sum\n\n1 and 2"}], "answer": "3"},
+    ]
+    again = upload(client, cleaned.content)
+    assert again["report"]["num_errors"] == again["report"]["num_duplicates"] == 0
+    only_bad = client.post("/api/datasets", params=params, content=b"not json\n", headers=headers).json()
+    assert only_bad["dataset"] is None
+
+
+def test_prompts_that_two_files_share_are_counted(client: Client) -> None:
+    first = upload(client, LINE.encode() + LINE.replace("lithium", "copper").encode(), "train.jsonl")["dataset"]["id"]
+    second = upload(client, LINE.replace("moves", "moves ").encode(), "test.jsonl")["dataset"]["id"]
+    for one, other, name in ((first, second, "test.jsonl"), (second, first, "train.jsonl")):
+        overlaps = client.get(f"/api/datasets/{one}").json()["overlaps"]
+        assert overlaps == [{"dataset_id": other, "name": name, "num_prompts": 1}]
+    assert client.get("/api/datasets/demo-arithmetic").json()["overlaps"] == []
+
+
+def test_prompts_are_shown_as_a_model_reads_them(client: Client) -> None:
+    models = client.get("/api/teachers").json()["local_models"]
+    student = next(model for model in models if model["label"] == "Demo student")
+    found = client.get("/api/datasets/demo-arithmetic/rendered", params={"model": student["id"]}).json()
+    first = found["prompts"][0]
+    text = "".join(token["text"] for token in first["tokens"])
+    prompt = client.get("/api/datasets/demo-arithmetic").json()["preview"][0]["messages"][0]["content"]
+    assert text == f"<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n"
+    assert [token["text"] for token in first["tokens"] if token["special"]] == [
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|im_start|>",
+    ]
+    assert first["num_tokens"] == len(first["tokens"])
+    assert (found["num_counted"], found["context_length"], found["end"]) == (119, 512, "<|im_end|>")
+    assert found["shortest"] <= found["median"] <= found["longest"]
+    missing = client.get("/api/datasets/demo-arithmetic/rendered", params={"model": "nobody/nothing"})
+    assert (missing.status_code, missing.json()["error"]["code"]) == (400, "model_not_found")

@@ -126,3 +126,16 @@ def test_looking_changes_nothing(client: Client, tmp_path: Path) -> None:
             asked += answer.status_code == 200
     assert asked >= 15
     assert contents(tmp_path) == before
+
+
+def test_tags_are_kept_beside_the_run_and_change_nothing_else(client: Client) -> None:
+    run_id = client.run_of("steps=3", "request-1")
+    config = client.get(f"/api/runs/{run_id}").json()["config_yaml"]
+    answer = client.send_json("PUT", f"/api/runs/{run_id}/tags", {"tags": [" baseline", "to  show", "baseline"]})
+    assert answer.json() == {"tags": ["baseline", "to show"]}
+    assert client.get("/api/runs").json()["items"][0]["tags"] == ["baseline", "to show"]
+    assert client.get(f"/api/runs/{run_id}").json()["config_yaml"] == config
+    assert client.send_json("PUT", f"/api/runs/{run_id}/tags", {"tags": ["x" * 41]}).status_code == 422
+    assert client.send_json("PUT", "/api/runs/nobody/tags", {"tags": []}).status_code == 404
+    client.send_json("PUT", f"/api/runs/{run_id}/tags", {"tags": []})
+    assert client.get("/api/runs").json()["items"][0]["tags"] == []

@@ -9,6 +9,13 @@ const injectedRtkApi = api.injectEndpoints({
         body: queryArg.uncheckedConfig,
       }),
     }),
+    readConfig: build.mutation<ReadConfigApiResponse, ReadConfigApiArg>({
+      query: (queryArg) => ({
+        url: `/api/config/read`,
+        method: "POST",
+        body: queryArg.configText,
+      }),
+    }),
     getConfigSchema: build.query<
       GetConfigSchemaApiResponse,
       GetConfigSchemaApiArg
@@ -28,6 +35,7 @@ const injectedRtkApi = api.injectEndpoints({
         body: queryArg.body,
         params: {
           name: queryArg.name,
+          clean: queryArg.clean,
         },
       }),
     }),
@@ -42,6 +50,22 @@ const injectedRtkApi = api.injectEndpoints({
     }),
     getDataset: build.query<GetDatasetApiResponse, GetDatasetApiArg>({
       query: (queryArg) => ({ url: `/api/datasets/${queryArg.datasetId}` }),
+    }),
+    getCleanedDataset: build.query<
+      GetCleanedDatasetApiResponse,
+      GetCleanedDatasetApiArg
+    >({
+      query: (queryArg) => ({
+        url: `/api/datasets/${queryArg.datasetId}/cleaned`,
+      }),
+    }),
+    renderDataset: build.query<RenderDatasetApiResponse, RenderDatasetApiArg>({
+      query: (queryArg) => ({
+        url: `/api/datasets/${queryArg.datasetId}/rendered`,
+        params: {
+          model: queryArg.model,
+        },
+      }),
     }),
     getHealth: build.query<GetHealthApiResponse, GetHealthApiArg>({
       query: () => ({ url: `/api/health` }),
@@ -171,6 +195,13 @@ const injectedRtkApi = api.injectEndpoints({
         },
       }),
     }),
+    tagRun: build.mutation<TagRunApiResponse, TagRunApiArg>({
+      query: (queryArg) => ({
+        url: `/api/runs/${queryArg.runId}/tags`,
+        method: "PUT",
+        body: queryArg.runTags,
+      }),
+    }),
     openSession: build.mutation<OpenSessionApiResponse, OpenSessionApiArg>({
       query: (queryArg) => ({
         url: `/api/session`,
@@ -193,6 +224,11 @@ export type CheckConfigApiResponse =
 export type CheckConfigApiArg = {
   uncheckedConfig: UncheckedConfig;
 };
+export type ReadConfigApiResponse =
+  /** status 200 Successful Response */ ConfigCheck;
+export type ReadConfigApiArg = {
+  configText: ConfigText;
+};
 export type GetConfigSchemaApiResponse =
   /** status 200 Successful Response */ ConfigSchema;
 export type GetConfigSchemaApiArg = void;
@@ -204,6 +240,8 @@ export type UploadDatasetApiResponse =
 export type UploadDatasetApiArg = {
   /** File name, for people. */
   name: string;
+  /** Keep the lines that can be used, each prompt once. */
+  clean?: boolean;
   body: Blob;
 };
 export type DeleteDatasetApiResponse =
@@ -217,6 +255,19 @@ export type GetDatasetApiResponse =
 export type GetDatasetApiArg = {
   /** Id of a dataset. */
   datasetId: string;
+};
+export type GetCleanedDatasetApiResponse = /** status 200 JSONL. */ Blob;
+export type GetCleanedDatasetApiArg = {
+  /** Id of a dataset. */
+  datasetId: string;
+};
+export type RenderDatasetApiResponse =
+  /** status 200 Successful Response */ Rendering;
+export type RenderDatasetApiArg = {
+  /** Id of a dataset. */
+  datasetId: string;
+  /** A model on this machine. */
+  model: string;
 };
 export type GetHealthApiResponse = /** status 200 Successful Response */ Health;
 export type GetHealthApiArg = void;
@@ -326,6 +377,12 @@ export type GetSamplesApiArg = {
   /** Id of a run. */
   runId: string;
   limit?: number;
+};
+export type TagRunApiResponse = /** status 200 Successful Response */ RunTags;
+export type TagRunApiArg = {
+  /** Id of a run. */
+  runId: string;
+  runTags: RunTags;
 };
 export type OpenSessionApiResponse =
   /** status 200 Successful Response */ Session;
@@ -555,6 +612,9 @@ export type UncheckedConfig = {
     [key: string]: JsonValue;
   };
 };
+export type ConfigText = {
+  yaml: string;
+};
 export type Preset = {
   changes: {
     [key: string]: JsonValue;
@@ -656,6 +716,12 @@ export type UploadAnswer = {
 export type DatasetDeleted = {
   id: string;
 };
+export type Overlap = {
+  dataset_id: string;
+  name: string;
+  /** Different prompts that both have. Held out in the one and trained on in the other, they prove nothing. */
+  num_prompts: number;
+};
 export type ChatMessage = {
   content: string;
   role: "system" | "user" | "assistant" | "tool";
@@ -668,8 +734,34 @@ export type PromptPreview = {
 };
 export type DatasetDetail = {
   dataset: DatasetItem;
+  overlaps: Overlap[];
   preview: PromptPreview[];
   report: DataReport;
+};
+export type RenderedToken = {
+  /** A mark of the model, such as <|im_start|>, and no text. */
+  special: boolean;
+  text: string;
+};
+export type RenderedPrompt = {
+  id: string;
+  line: number;
+  /** All of them. None is trained on. */
+  num_tokens: number;
+  /** At most 1,500; joined they are the text. */
+  tokens: RenderedToken[];
+};
+export type Rendering = {
+  context_length: number;
+  /** What ends an answer; empty where the template puts nothing there. The student learns to write it. */
+  end: string;
+  longest: number;
+  median: number;
+  model: string;
+  /** Prompts that the statistics are about. */
+  num_counted: number;
+  prompts: RenderedPrompt[];
+  shortest: number;
 };
 export type Health = {
   status: "ok";
@@ -1284,6 +1376,8 @@ export type RunListItem = {
     | "interrupted";
   step: number;
   student: string;
+  /** Words that people gave it. */
+  tags: string[];
   teacher: string;
   verdict: VerdictReached | null;
 };
@@ -1348,6 +1442,9 @@ export type ResumeRequest = {
 export type Samples = {
   items: SampleRecorded[];
   run_id: string;
+};
+export type RunTags = {
+  tags: string[];
 };
 export type Session = {
   authenticated: true;
@@ -1433,11 +1530,14 @@ export type Teachers = {
 };
 export const {
   useCheckConfigQuery,
+  useReadConfigMutation,
   useGetConfigSchemaQuery,
   useListDatasetsQuery,
   useUploadDatasetMutation,
   useDeleteDatasetMutation,
   useGetDatasetQuery,
+  useGetCleanedDatasetQuery,
+  useRenderDatasetQuery,
   useGetHealthQuery,
   useListKeysQuery,
   useDeleteKeyMutation,
@@ -1457,6 +1557,7 @@ export const {
   useGetReportQuery,
   useResumeRunMutation,
   useGetSamplesQuery,
+  useTagRunMutation,
   useOpenSessionMutation,
   useGetSystemQuery,
   useListTeachersQuery,
