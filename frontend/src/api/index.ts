@@ -10,9 +10,11 @@ export const opdApi = generatedApi.enhanceEndpoints({
     startRun: { invalidatesTags: ["runs"] },
     stopRun: { invalidatesTags: ["runs"] },
     resumeRun: { invalidatesTags: ["runs"] },
+    tagRun: { invalidatesTags: ["runs"] },
     deleteRun: { invalidatesTags: ["runs", "teachers"] },
     listDatasets: { providesTags: ["datasets"] },
     uploadDataset: { invalidatesTags: ["datasets"] },
+    getDataset: { providesTags: ["datasets"] },
     deleteDataset: { invalidatesTags: ["datasets"] },
     // A finished run's student is a model to choose.
     listTeachers: { providesTags: ["teachers", "runs"] },
@@ -46,8 +48,11 @@ export const {
   useOpenSessionMutation,
   usePreflightQuery,
   usePutKeyMutation,
+  useReadConfigMutation,
+  useRenderDatasetQuery,
   useResumeRunMutation,
   useStartRunMutation,
   useStopRunMutation,
+  useTagRunMutation,
   useUploadDatasetMutation,
 } = opdApi;

@@ -21,6 +21,7 @@ export type {
   Preflight,
   PreflightItem,
   Preset,
+  Rendering,
   RunConfig,
   RunDetail,
   RunListItem,

@@ -10,7 +10,7 @@ import { useListRunsQuery } from "../api";
 import { strings } from "../strings";
 import { KeyboardHelp } from "./KeyboardHelp";
 import { singleKeysEnabled } from "./preferences";
-import { IconData, IconDrop, IconKeyboard, IconMoon, IconPlay, IconPlus, IconRuns, IconSearch, IconSettings, IconTeacher } from "./ui/icons";
+import { IconData, IconDrop, IconInfo, IconKeyboard, IconMoon, IconPlay, IconPlus, IconRuns, IconSearch, IconSettings, IconTeacher } from "./ui/icons";
 import { useStart } from "./useStart";
 
 /** Second key of "g then …" has to come within this. */
@@ -60,6 +60,7 @@ export function Commands() {
           leftSection: <IconMoon />,
           onClick: () => setColorScheme(scheme === "dark" ? "light" : "dark"),
         },
+        { id: "tour", label: strings.tour.start, leftSection: <IconInfo />, onClick: go("/opd?tour") },
         { id: "keys", label: strings.palette.keys, leftSection: <IconKeyboard />, onClick: onKeys },
       ],
     },

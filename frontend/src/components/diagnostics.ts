@@ -38,5 +38,24 @@ export function diagnosticsText({ failure, view, machine, stack }: Given): strin
     },
     stack,
   };
-  return JSON.stringify(facts, null, 2);
+  return JSON.stringify(facts, (_, value: unknown) => (typeof value === "string" ? withoutSecrets(value) : value), 2);
+}
+
+/**
+ * Nothing above is meant to hold a secret; what a library put into a message may. Each pattern leaves a word in its
+ * place, so that a reader sees that something was there.
+ */
+const SECRETS: [RegExp, string][] = [
+  [/\b(Bearer|Basic|Token)\s+[\w.~+/=-]{6,}/gi, "$1 (left out)"],
+  [/\b(?:sk|pk|rk|hf|gsk|xai|ghp|gho|github_pat|r8|AKIA|AIza)[-_]?[A-Za-z0-9][\w-]{10,}/g, "(key left out)"],
+  [/((?:api[-_]?key|authorization|cookie|password|secret|token)["']?\s*[=:]\s*["']?)[^\s"'&,;]{4,}/gi, "$1(left out)"],
+  [/\b(https?:\/\/)[^\s/"@]+@/gi, "$1(left out)@"],
+  [/(https?:\/\/[^\s"?]+)\?[^\s"]*/gi, "$1?(left out)"],
+  [/\b[0-9a-f]{32,}\b/gi, "(key left out)"],
+  // Whose machine it is, is nobody's business either.
+  [/(\/(?:home|Users)\/|[A-Z]:\\Users\\)[^\s/\\]+/g, "$1(name)"],
+];
+
+export function withoutSecrets(text: string): string {
+  return SECRETS.reduce((left, [pattern, instead]) => left.replace(pattern, instead), text);
 }

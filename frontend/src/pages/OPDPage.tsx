@@ -1,15 +1,17 @@
 /** The OPD page: set up a run, watch it, read its verdict. The run's id in the address says which of these. */
-import { lazy, useState } from "react";
-import { useParams } from "react-router";
+import { lazy, Suspense, useState } from "react";
+import { useParams, useSearchParams } from "react-router";
 
 import { Pending } from "../components/Pending";
 import { BeforeStart } from "../components/run/BeforeStart";
 import { IdlePanel } from "../components/run/IdlePanel";
 import { SetupPanel } from "../components/setup/SetupPanel";
 import { useDraft } from "../components/setup/useDraft";
+import { markTourSeen } from "../components/tour/Invitation";
 import { strings } from "../strings";
 import { Columns } from "./Columns";
 
+const FirstTour = lazy(() => import("../components/tour/FirstTour"));
 const WatchedRun = lazy(async () => ({ default: (await import("./WatchedRun")).WatchedRun }));
 
 export function OPDPage() {
@@ -20,8 +22,10 @@ export function OPDPage() {
 function NewRun() {
   const { draft, error, retry } = useDraft();
   const [tab, setTab] = useState("run");
+  const [params, setParams] = useSearchParams();
   if (!draft) return <Pending error={error} onRetry={retry} />;
   return (
+    <>
     <Columns
       tab={tab}
       onTab={setTab}
@@ -31,5 +35,17 @@ function NewRun() {
         { id: "side", label: strings.before.title, content: <BeforeStart draft={draft} /> },
       ]}
     />
+    {params.has("tour") && (
+      <Suspense>
+        <FirstTour
+          onTab={setTab}
+          onClose={() => {
+            markTourSeen();
+            setParams({}, { replace: true });
+          }}
+        />
+      </Suspense>
+    )}
+    </>
   );
 }

@@ -1,22 +1,19 @@
 /** All runs: find, open, compare, resume, delete. */
-import { ActionIcon, Button, Checkbox, Modal, TextInput, Tooltip } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
+import { Button, TextInput, Tooltip } from "@mantine/core";
 import { useState } from "react";
 import { Link, useNavigate } from "react-router";
 
-import { useDeleteRunMutation, useListRunsQuery, useResumeRunMutation } from "../api";
-import { problemOf } from "../api/errors";
+import { useListRunsQuery } from "../api";
 import type { RunListItem } from "../api/types";
 import { Pending } from "../components/Pending";
 import { isActive } from "../components/run/derive";
 import { useNow } from "../components/run/useNow";
 import { EmptyState } from "../components/ui/EmptyState";
-import { IconCompare, IconPlus, IconResume, IconRuns, IconSearch, IconTrash } from "../components/ui/icons";
-import { StateChip } from "../components/ui/StateChip";
-import { ago, count, duration, modelName, moment } from "../lib/format";
+import { IconCompare, IconPlus, IconRuns, IconSearch } from "../components/ui/icons";
 import { strings } from "../strings";
-import classes from "./RunsPage.module.css";
+import { DeleteRun } from "./DeleteRun";
 import page from "./page.module.css";
+import { RunRow } from "./RunRow";
 
 const MAX_COMPARED = 8;
 const POLL_MS = 3000;
@@ -29,11 +26,12 @@ export function RunsPage() {
   const [chosen, setChosen] = useState<string[]>([]);
   const [doomed, setDoomed] = useState<RunListItem | null>(null);
   const runs = data?.items ?? [];
+  const knownTags = [...new Set(runs.flatMap((run) => run.tags))].toSorted();
   const now = useNow(true);
   const active = runs.some((run) => isActive(run.state));
   if (active !== anyActive) setAnyActive(active);
   const wanted = filter.trim().toLowerCase();
-  const shown = runs.filter((run) => `${run.name} ${run.student} ${run.teacher} ${run.run_id}`.toLowerCase().includes(wanted));
+  const shown = runs.filter((run) => `${run.name} ${run.tags.join(" ")} ${run.student} ${run.teacher} ${run.run_id}`.toLowerCase().includes(wanted));
 
   if (!data) return <Pending error={error} onRetry={refetch} />;
   if (runs.length === 0) {
@@ -97,15 +95,17 @@ export function RunsPage() {
           </thead>
           <tbody>
             {shown.map((run) => (
-              <Row
+              <RunRow
                 key={run.run_id}
                 run={run}
                 now={now}
+                knownTags={knownTags}
                 isChosen={chosen.includes(run.run_id)}
                 isFull={chosen.length >= MAX_COMPARED}
                 onChoose={(isChosen) =>
                   setChosen((known) => (isChosen ? [...known, run.run_id] : known.filter((id) => id !== run.run_id)))
                 }
+                onTag={setFilter}
                 onDelete={() => setDoomed(run)}
               />
             ))}
@@ -113,7 +113,7 @@ export function RunsPage() {
         </table>
         {shown.length === 0 && <EmptyState title={strings.runs.noMatch} />}
       </div>
-      <DeleteDialog
+      <DeleteRun
         run={doomed}
         onClose={(deleted) => {
           if (deleted) setChosen((known) => known.filter((id) => id !== doomed?.run_id));
@@ -121,134 +121,5 @@ export function RunsPage() {
         }}
       />
     </div>
-  );
-}
-
-interface RowProps {
-  run: RunListItem;
-  now: number;
-  isChosen: boolean;
-  isFull: boolean;
-  onChoose: (isChosen: boolean) => void;
-  onDelete: () => void;
-}
-
-function Row({ run, now, isChosen, isFull, onChoose, onDelete }: RowProps) {
-  const [resume, { isLoading }] = useResumeRunMutation();
-  const navigate = useNavigate();
-
-  async function goOn() {
-    const { data, error } = await resume({ runId: run.run_id, resumeRequest: {} });
-    const problem = problemOf(error);
-    if (problem) notifications.show({ color: "red", title: problem.message, message: problem.hint });
-    else if (data) await navigate(`/opd/${data.run_id}`);
-  }
-
-  const share = run.max_steps > 0 ? run.step / run.max_steps : 0;
-  return (
-    <tr>
-      <td>
-        <Checkbox
-          size="xs"
-          checked={isChosen}
-          disabled={isFull && !isChosen}
-          aria-label={strings.runs.select(run.name)}
-          onChange={(event) => onChoose(event.currentTarget.checked)}
-        />
-      </td>
-      <td>
-        <Link to={`/opd/${run.run_id}`} className={page.nameLink}>
-          {run.name}
-        </Link>
-        <span className={page.sub}>
-          {modelName(run.student)} ← {modelName(run.teacher)} ·{" "}
-          <Link to={`/runs/${run.run_id}`} className="faint">
-            {run.run_id}
-          </Link>
-        </span>
-      </td>
-      <td>
-        <StateChip state={run.state} />
-      </td>
-      <td className="num">
-        {count(run.step)} / {count(run.max_steps)}
-        <span className={classes.miniBar} aria-hidden>
-          <span style={{ width: `${Math.min(100, share * 100)}%` }} />
-        </span>
-      </td>
-      <td>
-        <Result run={run} />
-      </td>
-      <td className={`${page.right} num`}>{duration(run.seconds_elapsed)}</td>
-      <td className={`${page.right} num`} title={moment(run.created_time)}>
-        {ago(run.created_time, now)}
-      </td>
-      <td>
-        <div className={classes.rowTools}>
-          {run.resumable && (
-            <Tooltip label={strings.verdict.resume}>
-              <ActionIcon
-                variant="subtle"
-                color="gray"
-                loading={isLoading}
-                aria-label={strings.runs.resume(run.name)}
-                onClick={() => void goOn()}
-              >
-                <IconResume />
-              </ActionIcon>
-            </Tooltip>
-          )}
-          {!isActive(run.state) && (
-            <ActionIcon variant="subtle" color="gray" aria-label={strings.runs.remove(run.name)} onClick={onDelete}>
-              <IconTrash />
-            </ActionIcon>
-          )}
-        </div>
-      </td>
-    </tr>
-  );
-}
-
-function Result({ run }: { run: RunListItem }) {
-  if (run.failure) {
-    return (
-      <span className={`${classes.result} ${page.bad}`} title={`${run.failure.message} ${run.failure.hint}`}>
-        {run.failure.code}
-      </span>
-    );
-  }
-  if (!run.verdict) return <span className="faint">–</span>;
-  const { conclusion, headline } = run.verdict;
-  const tone = conclusion === "better" ? page.good : conclusion === "worse" ? page.bad : undefined;
-  return (
-    <span className={classes.result} title={headline}>
-      <span className={tone}>{strings.verdict.conclusion[conclusion]}</span>
-    </span>
-  );
-}
-
-export function DeleteDialog({ run, onClose }: { run: RunListItem | null; onClose: (deleted: boolean) => void }) {
-  const [remove, { isLoading }] = useDeleteRunMutation();
-  return (
-    <Modal opened={run !== null} onClose={() => onClose(false)} title={strings.runs.deleteTitle}>
-      <p>{run && strings.runs.deleteText(run.name)}</p>
-      <div style={{ display: "flex", justifyContent: "flex-end", gap: 8, marginTop: 20 }}>
-        <Button variant="default" onClick={() => onClose(false)} data-autofocus>
-          {strings.runs.cancel}
-        </Button>
-        <Button
-          color="red"
-          loading={isLoading}
-          onClick={async () => {
-            if (!run) return;
-            const problem = problemOf((await remove({ runId: run.run_id })).error);
-            if (problem) notifications.show({ color: "red", title: problem.message, message: problem.hint });
-            onClose(!problem);
-          }}
-        >
-          {strings.runs.deleteSure}
-        </Button>
-      </div>
-    </Modal>
   );
 }

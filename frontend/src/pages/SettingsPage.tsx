@@ -1,11 +1,12 @@
 /** Appearance, this machine, and what a bug report needs. */
-import { Button, SegmentedControl, Switch, useMantineColorScheme } from "@mantine/core";
+import { Anchor, Button, SegmentedControl, Switch, useMantineColorScheme } from "@mantine/core";
 import { useState } from "react";
 
 import { useGetSystemQuery } from "../api";
 import { diagnosticsText } from "../components/diagnostics";
 import { readPreference, singleKeysEnabled, writePreference } from "../components/preferences";
 import { CopyButton } from "../components/ui/CopyButton";
+import { More } from "../components/ui/More";
 import { Notice } from "../components/ui/Notice";
 import { Fact, Facts } from "../components/ui/Section";
 import { bytes, count } from "../lib/format";
@@ -68,6 +69,22 @@ export function SettingsPage() {
             {strings.settings.diagnosticsHint}
           </p>
           <CopyButton text={() => diagnosticsText({ machine })}>{strings.error.copy}</CopyButton>
+          <More title={strings.settings.diagnosticsShow}>
+            <pre className={classes.diagnostics} tabIndex={0} aria-label={strings.settings.diagnostics}>
+              {diagnosticsText({ machine })}
+            </pre>
+          </More>
+        </section>
+        <section className={`${page.card} ${page.padded}`}>
+          <h2>{strings.settings.about}</h2>
+          {strings.settings.aboutText.map((text) => (
+            <p key={text} className={classes.about}>
+              {text}
+            </p>
+          ))}
+          <Anchor href="/third-party-licenses.md" target="_blank" size="sm">
+            {strings.settings.licences}
+          </Anchor>
         </section>
         {machine && (
           <section className={`${page.card} ${page.padded}`}>

@@ -33,7 +33,12 @@ export const beforeStrings = {
     busy: "A run is at work on this device.",
     busyOpen: "Open it",
     failsBlock: "Fix what the pre-flight found first.",
-    yaml: "Copy as YAML",
+    copyAs: "Copy as …",
+    copyForms: {
+      yaml: ["YAML", "The complete configuration, to keep or to send."],
+      cli: ["Command line", "The same run with opd train, without the studio."],
+      curl: ["curl", "Starts it in this studio. Your token is read from its file and not copied."],
+    },
     copied: "Copied",
   },
   idle: {

@@ -12,6 +12,7 @@ import { runsStrings } from "./runs";
 import { settingsStrings } from "./settings";
 import { setupStrings } from "./setup";
 import { teachersStrings } from "./teachers";
+import { tourStrings } from "./tour";
 import { verdictStrings } from "./verdict";
 
 export const strings = {
@@ -24,5 +25,6 @@ export const strings = {
   ...runsStrings,
   ...datasetsStrings,
   ...teachersStrings,
+  ...tourStrings,
   ...settingsStrings,
 } as const;

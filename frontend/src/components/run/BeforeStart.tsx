@@ -2,20 +2,20 @@
 import { Anchor, Button, Loader, Progress } from "@mantine/core";
 import { Link } from "react-router";
 
-import { useCheckConfigQuery, useEstimateCostQuery, useListRunsQuery, usePreflightQuery } from "../../api";
+import { useEstimateCostQuery, useListRunsQuery, usePreflightQuery } from "../../api";
 import { busyRunId, problemOf } from "../../api/errors";
 import type { Estimate, PreflightItem, RunConfig } from "../../api/types";
 import { bytes, DASH, durationRange, usd } from "../../lib/format";
 import { strings } from "../../strings";
 import { diagnosticsText } from "../diagnostics";
 import type { Draft } from "../setup/useDraft";
-import { CopyButton } from "../ui/CopyButton";
 import { IconCheck, IconCross, IconPlay, IconWarn } from "../ui/icons";
 import { More } from "../ui/More";
 import { FailureNotice, Notice } from "../ui/Notice";
 import { Section } from "../ui/Section";
 import { useStart } from "../useStart";
 import classes from "./BeforeStart.module.css";
+import { CopyAs } from "./CopyAs";
 import side from "./side.module.css";
 import { Scenarios } from "./Scenarios";
 
@@ -38,7 +38,7 @@ export function BeforeStart({ draft }: { draft: Draft }) {
   return (
     <div className={side.side}>
       <section className={side.sideScroll} aria-label={strings.before.title} tabIndex={0}>
-        <Section title={strings.before.title} aside={config && <Yaml draft={draft} />}>
+        <Section title={strings.before.title} aside={config && <CopyAs draft={draft} />}>
           {!draft.isComplete && <p className="dim">{strings.setup.incomplete}</p>}
           {fieldProblems.length > 0 && (
             <Notice tone="bad" title={strings.before.problems}>
@@ -107,15 +107,6 @@ const emptyConfig = {} as RunConfig;
 function ProblemOf({ error }: { error: Parameters<typeof problemOf>[0] }) {
   const problem = problemOf(error);
   return problem && <FailureNotice failure={problem} diagnostics={() => diagnosticsText({ failure: problem })} />;
-}
-
-function Yaml({ draft }: { draft: Draft }) {
-  const { currentData } = useCheckConfigQuery({ uncheckedConfig: { config: draft.tree } });
-  return currentData?.yaml ? (
-    <CopyButton text={currentData.yaml} variant="subtle" size="compact-xs" color="gray">
-      {strings.before.yaml}
-    </CopyButton>
-  ) : null;
 }
 
 function Checks({ items, isLoading }: { items: PreflightItem[]; isLoading: boolean }) {

@@ -8,6 +8,7 @@ import { ago, duration } from "../../lib/format";
 import { strings } from "../../strings";
 import { diagnosticsText } from "../diagnostics";
 import type { Draft } from "../setup/useDraft";
+import { Invitation } from "../tour/Invitation";
 import { IconPlay } from "../ui/icons";
 import { FailureNotice } from "../ui/Notice";
 import { StateChip } from "../ui/StateChip";
@@ -45,6 +46,7 @@ export function IdlePanel({ draft, onExample }: { draft: Draft; onExample?: () =
 
   return (
     <div className={classes.idle}>
+      {runs?.items.length === 0 && <Invitation />}
       <div className={classes.hero}>
         <h1>{strings.idle.title}</h1>
         <p>{strings.idle.text}</p>

@@ -1,5 +1,5 @@
 /** Choosing the prompts: an example, an earlier upload, or a file dropped here, checked line by line. */
-import { Anchor, Loader, Select } from "@mantine/core";
+import { Anchor, Button, Loader, Select } from "@mantine/core";
 import { useRef, useState } from "react";
 
 import { useGetDatasetQuery, useListDatasetsQuery, useUploadDatasetMutation } from "../../api";
@@ -97,17 +97,17 @@ function heldOut(samples: number, fraction: number): number {
 export function DropFile({ onKept }: { onKept: (item: DatasetItem) => void }) {
   const [upload, { isLoading, error, reset }] = useUploadDatasetMutation();
   const [over, setOver] = useState(false);
-  const [name, setName] = useState("");
   const [answer, setAnswer] = useState<UploadAnswer | null>(null);
+  const [file, setFile] = useState<File | null>(null);
   const input = useRef<HTMLInputElement>(null);
   const problem = problemOf(error);
 
-  async function take(file: File | undefined) {
-    if (!file) return;
+  async function take(given: File | undefined, clean = false) {
+    if (!given) return;
     reset();
     setAnswer(null);
-    setName(file.name);
-    const { data } = await upload({ name: file.name, body: file });
+    setFile(given);
+    const { data } = await upload({ name: given.name, clean, body: given });
     if (input.current) input.current.value = "";
     if (!data) return;
     if (data.dataset) onKept(data.dataset);
@@ -133,7 +133,7 @@ export function DropFile({ onKept }: { onKept: (item: DatasetItem) => void }) {
         {isLoading ? <Loader size={16} /> : <IconUpload size={16} />}
         <div>
           {isLoading ? (
-            <output>{strings.setup.uploading(name)}</output>
+            <output>{strings.setup.uploading(file?.name ?? "")}</output>
           ) : (
             <>
               {strings.setup.drop}{" "}
@@ -154,16 +154,27 @@ export function DropFile({ onKept }: { onKept: (item: DatasetItem) => void }) {
         />
       </div>
       {problem && <FailureNotice failure={problem} />}
-      {answer && <Rejected name={name} answer={answer} />}
+      {answer && file && <Rejected name={file.name} answer={answer} onKeep={() => void take(file, true)} />}
     </>
   );
 }
 
-function Rejected({ name, answer }: { name: string; answer: UploadAnswer }) {
+function Rejected({ name, answer, onKeep }: { name: string; answer: UploadAnswer; onKeep: () => void }) {
   const { report } = answer;
   const found = report.problems.filter((item) => item.severity === "error");
   return (
-    <Notice tone="bad" alert title={strings.setup.rejected(name, report.num_errors)}>
+    <Notice
+      tone="bad"
+      alert
+      title={strings.setup.rejected(name, report.num_errors)}
+      actions={
+        report.num_samples > 0 && (
+          <Button size="xs" variant="default" title={strings.setup.keepGoodHint} onClick={onKeep}>
+            {strings.setup.keepGood(report.num_samples)}
+          </Button>
+        )
+      }
+    >
       <ul className={classes.problemList}>
         {found.slice(0, MAX_SHOWN).map((item) => (
           <li key={`${item.line} ${item.code} ${item.byte_offset}`}>

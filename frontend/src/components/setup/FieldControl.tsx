@@ -14,10 +14,12 @@ interface Props {
   label?: string;
   value: Json | undefined;
   problem?: string;
+  /** Why an option does not fit; null where it does. */
+  unfit?: (option: string) => string | null;
   onChange: (value: Json) => void;
 }
 
-export function FieldControl({ field, label, value, problem, onChange }: Props) {
+export function FieldControl({ field, label, value, problem, unfit, onChange }: Props) {
   const title = label ?? field.title;
   const isEdited =
     field.defaultValue !== undefined &&
@@ -57,19 +59,20 @@ export function FieldControl({ field, label, value, problem, onChange }: Props) 
         </span>
         {tools}
       </div>
-      <Control field={field} title={title} value={value} problem={problem} onChange={onChange} />
+      <Control field={field} title={title} value={value} problem={problem} unfit={unfit} onChange={onChange} />
     </div>
   );
 }
 
-function Control({ field, title, value, problem, onChange }: Required<Omit<Props, "problem" | "label">> & { title: string; problem?: string }) {
+function Control({ field, title, value, problem, unfit, onChange }: Props & { title: string }) {
   const shared = { size: "sm", "aria-label": title, error: problem } as const;
   switch (field.kind) {
     case "choice":
       return (
         <Select
           {...shared}
-          data={field.options}
+          data={field.options.map((option) => ({ value: option, label: option, disabled: Boolean(unfit?.(option)) }))}
+          renderOption={({ option }) => <Option label={option.label} reason={unfit?.(option.value)} />}
           value={typeof value === "string" ? value : null}
           allowDeselect={false}
           onChange={(chosen) => chosen !== null && onChange(chosen)}
@@ -110,6 +113,15 @@ function Control({ field, title, value, problem, onChange }: Required<Omit<Props
         />
       );
   }
+}
+
+function Option({ label, reason }: { label: string; reason: string | null | undefined }) {
+  return (
+    <div>
+      {label}
+      {reason && <span className={classes.reason}>{reason}</span>}
+    </div>
+  );
 }
 
 /** Decimals as people type them: 1e-4 and 0.0001 are the same, and an unfinished "1e-" is left alone. */

@@ -12,12 +12,14 @@ interface Props {
   value: string;
   models: LocalModel[];
   problem?: string;
+  /** Why a model does not fit here; null where it does. */
+  unfit: (model: LocalModel) => string | null;
   onChange: (model: string) => void;
 }
 
 const ORIGINS = ["bundled", "run", "cache"] as const;
 
-export function ModelPicker({ label, value, models, problem, onChange }: Props) {
+export function ModelPicker({ label, value, models, problem, unfit, onChange }: Props) {
   const [search, setSearch] = useState("");
   const combobox = useCombobox({
     onDropdownClose: () => {
@@ -77,14 +79,18 @@ export function ModelPicker({ label, value, models, problem, onChange }: Props) 
               return (
                 group.length > 0 && (
                   <Combobox.Group key={origin} label={strings.setup.origin[origin]}>
-                    {group.map((model) => (
-                      <Combobox.Option key={model.id} value={model.id} active={model.id === value}>
-                        <div className={classes.modelOption}>
-                          <span>{model.label}</span>
-                          <span className="faint num">{shortCount(model.num_parameters)}</span>
-                        </div>
-                      </Combobox.Option>
-                    ))}
+                    {group.map((model) => {
+                      const reason = unfit(model);
+                      return (
+                        <Combobox.Option key={model.id} value={model.id} active={model.id === value} disabled={reason !== null}>
+                          <div className={classes.modelOption}>
+                            <span>{model.label}</span>
+                            <span className="faint num">{shortCount(model.num_parameters)}</span>
+                          </div>
+                          {reason && <span className={classes.reason}>{reason}</span>}
+                        </Combobox.Option>
+                      );
+                    })}
                   </Combobox.Group>
                 )
               );

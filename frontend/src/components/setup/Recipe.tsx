@@ -3,13 +3,16 @@ import { Button, Collapse, Slider, Text, TextInput, UnstyledButton } from "@mant
 import { useDisclosure } from "@mantine/hooks";
 import { useId, useState } from "react";
 
+import type { Machine } from "../../api/types";
 import { editedPaths, type FieldSpec, type Json, type Tree } from "../../lib/configForm";
 import { strings } from "../../strings";
 import { HelpTip } from "../ui/HelpTip";
 import { IconChevron, IconSearch } from "../ui/icons";
 import { FieldControl } from "./FieldControl";
+import { optionUnfit } from "./fits";
 import classes from "./setup.module.css";
 import type { Draft } from "./useDraft";
+import { YamlDialog } from "./YamlDialog";
 
 /** Settings with a place of their own; the others are under "Advanced". */
 const MAIN = [
@@ -23,7 +26,8 @@ const MAIN = [
 ];
 const ELSEWHERE = ["teacher.type", "teacher.model", "student.model", "data.path", "budget_usd"];
 
-export function Recipe({ draft }: { draft: Draft }) {
+export function Recipe({ draft, machine }: { draft: Draft; machine: Machine | undefined }) {
+  const [pasting, setPasting] = useState(false);
   const field = (path: string) => draft.fields.find((found) => found.path === path);
   const control = (path: string, label: string) => {
     const found = field(path);
@@ -63,23 +67,28 @@ export function Recipe({ draft }: { draft: Draft }) {
         onChange={(value) => draft.set("objective.beta", value)}
       />
       {control("baseline.enabled", strings.setup.baseline)}
-      <Advanced draft={draft} />
+      <Advanced draft={draft} machine={machine} />
+      <Button variant="default" size="xs" onClick={() => setPasting(true)}>
+        {strings.setup.yamlLoad}
+      </Button>
+      <YamlDialog draft={draft} opened={pasting} onClose={() => setPasting(false)} />
     </div>
   );
 }
 
 function Presets({ draft }: { draft: Draft }) {
   const { presets } = draft.schema;
+  const chosen = presets.find((preset) => editedPaths(draft.tree, preset.changes as Tree).length === 0);
   return (
+    <div>
     <fieldset className={classes.presets} aria-label={strings.setup.presets}>
       {presets.map((preset) => {
         const changes = preset.changes as Tree;
-        const isOn = editedPaths(draft.tree, changes).length === 0;
         return (
           <UnstyledButton
             key={preset.id}
             className={classes.preset}
-            aria-pressed={isOn}
+            aria-pressed={preset === chosen}
             title={preset.description}
             onClick={() => draft.merge(changes)}
           >
@@ -88,6 +97,8 @@ function Presets({ draft }: { draft: Draft }) {
         );
       })}
     </fieldset>
+    <p className={classes.under}>{chosen?.description ?? strings.setup.ownRecipe}</p>
+    </div>
   );
 }
 
@@ -131,7 +142,8 @@ function Share({ field, label, ends, value, onChange }: ShareProps) {
   );
 }
 
-function Advanced({ draft }: { draft: Draft }) {
+function Advanced({ draft, machine }: { draft: Draft; machine: Machine | undefined }) {
+  const teacherKind = String(draft.get("teacher.type") ?? "");
   const [opened, { toggle }] = useDisclosure(false);
   const [filter, setFilter] = useState("");
   const id = useId();
@@ -171,6 +183,7 @@ function Advanced({ draft }: { draft: Draft }) {
                   field={field}
                   value={draft.get(field.path)}
                   problem={draft.problems[field.path]}
+                  unfit={(option) => optionUnfit(field.path, option, teacherKind, draft.schema, machine)}
                   onChange={(value) => draft.set(field.path, value)}
                 />
               ))}

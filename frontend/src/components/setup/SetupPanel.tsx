@@ -2,12 +2,13 @@
 import { Alert, SegmentedControl } from "@mantine/core";
 import { useState } from "react";
 
-import { useListTeachersQuery } from "../../api";
+import { useGetSystemQuery, useListTeachersQuery } from "../../api";
 import { strings } from "../../strings";
 import { HelpTip } from "../ui/HelpTip";
 import { Section } from "../ui/Section";
 import { CloudTeacher } from "./CloudTeacher";
 import { DataPicker } from "./DataPicker";
+import { modelUnfit } from "./fits";
 import { ModelPicker } from "./ModelPicker";
 import { Recipe } from "./Recipe";
 import classes from "./setup.module.css";
@@ -15,6 +16,7 @@ import type { Draft } from "./useDraft";
 
 export function SetupPanel({ draft }: { draft: Draft }) {
   const { data: teachers } = useListTeachersQuery();
+  const { data: machine } = useGetSystemQuery();
   const models = teachers?.local_models ?? [];
   const [kind, setKind] = useState<"local" | "cloud">("local");
   const text = (path: string) => {
@@ -49,6 +51,7 @@ export function SetupPanel({ draft }: { draft: Draft }) {
                 value={teacher}
                 models={models}
                 problem={draft.problems["teacher.model"]}
+                unfit={(model) => modelUnfit(model, student, machine)}
                 onChange={(model) => draft.set("teacher.model", model)}
               />
               <p className={classes.signal}>{strings.setup.localSignal}</p>
@@ -69,6 +72,7 @@ export function SetupPanel({ draft }: { draft: Draft }) {
             value={student}
             models={models}
             problem={draft.problems["student.model"]}
+            unfit={(model) => modelUnfit(model, teacher, machine)}
             onChange={(model) => draft.set("student.model", model)}
           />
           {teacher !== "" && teacher === student && (
@@ -96,7 +100,7 @@ export function SetupPanel({ draft }: { draft: Draft }) {
         title={strings.setup.recipe}
         aside={<HelpTip label={strings.setup.recipe} text={strings.setup.recipeHelp} />}
       >
-        <Recipe draft={draft} />
+        <Recipe draft={draft} machine={machine} />
       </Section>
     </>
   );
