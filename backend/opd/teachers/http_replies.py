@@ -109,7 +109,7 @@ def judge(
     if status < 300:
         try:
             return Reply(status, json.loads(content), headers)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise NotUnderstoodError(
                 f"{origin} answered {status} with something that is not JSON: {said}",
                 hint="Is this the address of the API, with its /v1, and not of a web page?",
@@ -170,7 +170,7 @@ def _message_of(content: bytes) -> str:
     text = content[:10_000].decode(errors="replace").strip()
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     for name in ("error", "message", "detail"):
         if isinstance(body, dict) and body.get(name):

@@ -80,9 +80,7 @@ class _Capped(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
-def open_client(
-    origin: str, credentials: Mapping[str, str], *, connect_timeout_s: float, most: int
-) -> httpx2.AsyncClient:
+def open_client(origin: str, credentials: Mapping[str, str], *, most: int) -> httpx2.AsyncClient:
     """A client for one origin: no redirects, no proxy on this machine, and a door.
 
     Args:
@@ -91,7 +89,6 @@ def open_client(
     limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most)
     client = httpx2.AsyncClient(
         follow_redirects=False,
-        timeout=httpx2.Timeout(None, connect=connect_timeout_s, pool=None),  # the whole is timed by the caller
         trust_env=not is_loopback(origin),
         limits=limits,
     )

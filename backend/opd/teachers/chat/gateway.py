@@ -35,7 +35,7 @@ _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
 
 
 class OverchargedError(TeacherError):
-    """A reply cost more than any reply to its request can."""
+    """A provider does not keep to the limits of a request, so that its worst case is none."""
 
     code = "teacher_overcharged"
 
@@ -135,10 +135,10 @@ class Gateway:
             verdict = assess(content, ask, self.endpoint, self.price)
             settled = ledger.settle(found.call_id, verdict.billed, content, note=verdict.answer.problem or "")
         self._pace.went_well()
-        if settled.overrun_nano_usd:
+        if verdict.answer.problem == "overcharged":
             raise OverchargedError(
                 f"{self.endpoint.origin} charged for more tokens than the request allowed: "
-                f"${settled.cost_nano_usd / 1e9:.6f} instead of at most ${found.worst_nano_usd / 1e9:.6f}.",
+                f"${settled.cost_nano_usd / 1e9:.6f}, where ${found.worst_nano_usd / 1e9:.6f} was the most.",
                 hint="Look at the provider's account before you resume; the true amount is booked.",
                 details={"call_id": found.call_id, "overrun_nano_usd": settled.overrun_nano_usd},
             )

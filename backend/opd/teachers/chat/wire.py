@@ -165,7 +165,7 @@ class Wire:
         if self._endpoint.api == "anthropic":
             import anthropic  # the SDKs take half a second each: only for who talks to them
 
-            self._sdk = self._sdk or anthropic.AsyncAnthropic(**self._options(anthropic.AsyncAnthropic))
+            self._sdk = self._sdk or anthropic.AsyncAnthropic(**self._options())
             return (
                 self._sdk.messages.with_raw_response.create,
                 anthropic.APIStatusError,
@@ -173,19 +173,18 @@ class Wire:
             )
         import openai
 
-        self._sdk = self._sdk or openai.AsyncOpenAI(**self._options(openai.AsyncOpenAI))
+        self._sdk = self._sdk or openai.AsyncOpenAI(**self._options())
         return self._sdk.chat.completions.with_raw_response.create, openai.APIStatusError, openai.APIConnectionError
 
-    def _options(self, _: type[Any]) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         return {
             "api_key": NO_KEY,
             "base_url": self._endpoint.base_url,
             "max_retries": 0,
-            "timeout": None,
+            "timeout": httpx2.Timeout(None, connect=self._connect_timeout_s),  # the whole is timed by `_attempt`
             "http_client": open_client(
                 self._endpoint.origin,
                 self._credentials,
-                connect_timeout_s=self._connect_timeout_s,
                 most=self._most,
             ),
         }
