@@ -92,10 +92,10 @@ def _fast(backend: Any) -> Any:
     return fast
 
 
-def model_for(tokenizer: Any, *, seed: int = 0, **changes: Any) -> Any:
+def model_for(tokenizer: Any, *, kind: str = "qwen3", seed: int = 0, **changes: Any) -> Any:
     """A tiny model with random weights for this tokenizer."""
     eos = tokenizer.convert_tokens_to_ids("<|im_end|>")
     settings = {"vocab_size": len(tokenizer), "eos_token_id": eos, "max_position_embeddings": 512, **changes}
-    model = make_model(seed=seed, **settings)
+    model = make_model(kind, seed=seed, **settings)
     model.generation_config.eos_token_id = eos
     return model

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from opd import __version__
-from opd.cli import costs, data, demo, doctor, estimate, keys, runs, studio, train
+from opd.cli import costs, data, demo, doctor, estimate, evaluate, export, keys, probe, runs, serve, studio, train
 from opd.cli.output import emit_json, say, say_error
 from opd.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, OPDError
 
@@ -55,8 +55,12 @@ studio.register(app)
 demo.register(app)
 train.register(app)
 runs.register(app)
+evaluate.register(app)
+export.register(app)
+serve.register(app)
 data.register(app)
 estimate.register(app)
+probe.register(app)
 doctor.register(app)
 costs.register(app)
 keys.register(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,3 +48,15 @@ def find_run(store: RunStore, name: str) -> RunFolder:
     if len(matching) > 1:
         raise InputError(f"{len(matching)} runs begin with {name!r}.", hint="Give more of the id.")
     return matching[0] if matching else store.get(name)
+
+
+def resolve_run_name(store: RunStore, name: str) -> str:
+    """The id of the run that a name means; a folder, or a name that no run has, is given back as it is."""
+    if Path(name).is_dir() or "/" in name:
+        return name
+    try:
+        return find_run(store, name).run_id
+    except NotFoundError:
+        if name == "latest":
+            raise
+        return name

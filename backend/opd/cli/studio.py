@@ -42,7 +42,7 @@ def studio(
     from opd.main import StudioServer
     from opd.store.files import data_dir
 
-    studio = StudioServer(data_dir(), port=port, host=host, expose=expose, token=_read_token(token_file))
+    studio = StudioServer(data_dir(), port=port, host=host, expose=expose, token=read_token(token_file))
     with contextlib.suppress(KeyboardInterrupt), studio as server:  # Ctrl-C is the usual way to end it
         url = server.new_url()
         say(f"OPD Studio of {server.data_dir}")
@@ -55,7 +55,12 @@ def studio(
         server.wait()
 
 
-def _read_token(file: Path | None) -> str | None:
+def read_token(file: Path | None) -> str | None:
+    """The token in a file; None without one.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     if file is None:
         return None
     try:

@@ -13,7 +13,7 @@ from opd.pipeline.workbench import Workbench
 from opd.training.decoding import Completion, generate
 from opd.training.models import Student
 
-_SCORED_PROMPTS = 100  # temperature-1 samples behind the reverse KL; its interval is narrow long before that
+SCORED_PROMPTS = 100  # temperature-1 samples behind the reverse KL; its interval is narrow long before that
 _CHUNK = 128
 
 SubjectName = Literal["before", "sft", "after", "teacher"]
@@ -24,14 +24,14 @@ class Measurements:
     """What has been measured in this run so far; each model once, however often the run resumes."""
 
     def __init__(self, bench: Workbench):
-        self._bench, self._scorer = bench, bench.teacher.scorer()
+        self._bench, self.scorer = bench, bench.teacher.scorer()
         self.evaluations: dict[SubjectName, Evaluation] = {}
 
     def of_model(self, name: SubjectName, model: Any, phase: Phase, *, announce: bool = True) -> None:
         """Measure a student; `announce` writes the result as an event."""
         student = self._bench.student
         subject = Subject(name, model, weights_digest(model), student.eos_ids, student.pad_id)
-        self._measure(name, subject, generate, phase, scored=_SCORED_PROMPTS, announce=announce)
+        self._measure(name, subject, generate, phase, scored=SCORED_PROMPTS, announce=announce)
 
     def of_teacher(self) -> None:
         """Measure the teacher's own answers."""
@@ -48,9 +48,9 @@ class Measurements:
             records,
             self._bench.encode(records),
             data=config.data,
-            settings=self._settings(0 if checkable else None),
+            settings=self.settings(0 if checkable else None),
             decode=self._bench.decode,
-            scorer=None if checkable else self._scorer,
+            scorer=None if checkable else self.scorer,
         )
         return per_prompt(evaluation, "exact_match").mean if checkable else -per_prompt(evaluation, "reverse_kl").mean
 
@@ -66,9 +66,9 @@ class Measurements:
             records,
             bench.test_ids,
             data=bench.config.data,
-            settings=self._settings(scored),
+            settings=self.settings(scored),
             decode=bench.decode,
-            scorer=self._scorer if scored else None,
+            scorer=self.scorer if scored else None,
             run_path=bench.folder.path,
             complete=complete,
             progress=bench.reporter.progress,
@@ -77,7 +77,8 @@ class Measurements:
         if announce and name not in bench.folder.summary().evaluations:
             bench.reporter.emit(summarize(name, evaluation, seed=bench.config.seed))
 
-    def _settings(self, num_scored_prompts: int | None) -> Settings:
+    def settings(self, num_scored_prompts: int | None) -> Settings:
+        """How every model of the run is measured, with samples scored for so many prompts (None: all)."""
         config = self._bench.config
         return Settings(
             max_completion_tokens=config.sampling.max_completion_tokens,

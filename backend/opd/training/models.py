@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -97,7 +97,7 @@ def load_student(config: RunConfig, device: torch.device, *, progress: Progress 
     dtype = pick_dtype(config.student.dtype, device) if adapter or config.student.dtype != "auto" else torch.float32
     model = load_weights(folder, dtype, device)
     if adapter:
-        model = _with_adapter(model, config)
+        model = with_adapter(model, config)
     return Student(model, tokenizer, facts, end_token_ids(model, tokenizer), int(tokenizer.pad_token_id), adapter)
 
 
@@ -116,8 +116,8 @@ def load_teacher(config: RunConfig, student: Student, device: torch.device, *, p
     return model.eval()
 
 
-def load_weights(folder: Path, dtype: torch.dtype, device: torch.device) -> Any:
-    """A causal language model from a folder that passed the gate."""
+def load_weights(folder: Path, dtype: torch.dtype | Literal["auto"], device: torch.device) -> Any:
+    """A causal language model from a folder that passed the gate. dtype auto: as its weights are stored."""
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -212,7 +212,8 @@ def decode_text(tokenizer: Any) -> Callable[[Sequence[int]], str]:
     return lambda ids: str(tokenizer.decode(list(ids), skip_special_tokens=True))
 
 
-def _with_adapter(model: Any, config: RunConfig) -> Any:
+def with_adapter(model: Any, config: RunConfig) -> Any:
+    """The model with fresh adapters as configured, in training mode."""
     from peft import LoraConfig, get_peft_model
 
     lora = config.student.lora
