@@ -6,67 +6,24 @@ import copy
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from opd.config import parse_config
 from opd.demo.bundled import student_dir
 from opd.errors import CheckpointDamagedError, InputError, NotFoundError, VerificationError
 from opd.export.checks import compare_logits, probe_ids
-from opd.export.gguf_text import RULES, TEXTS, built, first_difference, read_words
+from opd.export.gguf_text import TEXTS, built, first_difference, read_words
 from opd.export.source import open_source
 from opd.export.templates import find_template, modelfile, render
 from opd.export.work import export_run
-from opd.store.runs import RunFolder, RunStore
-from opd.training import checkpoint
-from opd.training.models import load_student, load_tokenizer, load_weights
+from opd.store.runs import RunFolder
+from opd.training.models import load_tokenizer, load_weights
 from tokenizers_in_tests import byte_level, model_for, sentence_pieces
-
-
-def dividing_by(rules: str, tokenizer: Any) -> Any:
-    """A tokenizer that divides text exactly as a family does."""
-    from tokenizers import Regex, pre_tokenizers
-
-    tokenizer = copy.deepcopy(tokenizer)
-    steps: list[Any] = [pre_tokenizers.Split(Regex(rule), "isolated") for rule in RULES[rules]]
-    whole_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*steps, whole_bytes])
-    return tokenizer
-
+from trained_run import a_run, dividing_by
 
 ONE = dividing_by("qwen2", byte_level("one_digit"))
-
-
-def a_run(root: Path, model: Any, tokenizer: Any, *, training: str = "full") -> RunFolder:
-    """A run whose student is trained, in the folders that a real one leaves, by moving every weight a little."""
-    base = root / "base"
-    model.save_pretrained(base)
-    tokenizer.save_pretrained(base)
-    config = parse_config(
-        {
-            "student": {"model": str(base), "training": training, "lora": {"rank": 4}},
-            "teacher": {"type": "local", "model": str(base)},
-            "data": {"path": "unread.jsonl"},
-            "device": "cpu",
-        }
-    )
-    run = RunStore(root).create(config)
-    student = load_student(config, torch.device("cpu"))
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in student.model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(0.02 * torch.randn(parameter.shape, generator=generator))
-    for step in (2, 4):
-        write = lambda folder: checkpoint.save_learned(student.model, folder)  # noqa: E731
-        checkpoint.commit(run.checkpoints_path, step, write, {}, keep=2)
-    merged = student.model.merge_and_unload() if training == "lora" else student.model
-    merged.save_pretrained(run.student_path)
-    tokenizer.save_pretrained(run.student_path)
-    return run
 
 
 @pytest.fixture(scope="module")
