@@ -13,7 +13,22 @@ from typing import Annotated
 import typer
 
 from opd import __version__
-from opd.cli import costs, data, demo, doctor, estimate, evaluate, export, keys, probe, runs, serve, studio, train
+from opd.cli import (
+    bench,
+    costs,
+    data,
+    demo,
+    doctor,
+    estimate,
+    evaluate,
+    export,
+    keys,
+    probe,
+    runs,
+    serve,
+    studio,
+    train,
+)
 from opd.cli.output import emit_json, say, say_error
 from opd.errors import EXIT_INTERRUPTED, EXIT_UNUSABLE_INPUT, OPDError
 
@@ -64,6 +79,7 @@ probe.register(app)
 doctor.register(app)
 costs.register(app)
 keys.register(app)
+bench.register(app)
 
 
 def main() -> None:

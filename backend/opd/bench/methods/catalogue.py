@@ -1,0 +1,67 @@
+"""The rows of the table: which model of which trial each one shows, and in which group it stands.
+
+A new method is a `Trial` and a `Row` here; the run itself, the intervals and the picture come by themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from opd.bench.methods.lab import Lab
+from opd.bench.methods.trials import Trial, write_prompts
+from opd.config import BaselineConfig, RunConfig
+from opd.demo.settings import demo_config
+from opd.demo.task import train_prompts
+
+Group = Literal["logit", "chat", "regime"]
+NUM_MANY_PROMPTS = 1_119
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        trial: where it is read from; several rows may share one.
+        subject: before, sft or after of that trial.
+    """
+
+    name: str
+    groups: tuple[Group, ...]
+    about: str
+    trial: Trial
+    subject: Literal["before", "sft", "after"] = "after"
+
+
+def without_baseline(config: RunConfig) -> RunConfig:
+    """The same run alone: imitation stands in the table once."""
+    return config.model_copy(update={"baseline": BaselineConfig(enabled=False)})
+
+
+def _full_distribution(lab: Lab) -> RunConfig:
+    return demo_config(seed=lab.seed)
+
+
+def _many_prompts(lab: Lab) -> RunConfig:
+    config = demo_config(seed=lab.seed)
+    path = write_prompts(lab.folder / "many_prompts.jsonl", list(train_prompts(NUM_MANY_PROMPTS)))
+    return config.model_copy(update={"data": config.data.model_copy(update={"path": str(path)})})
+
+
+FULL_DISTRIBUTION = Trial("full_distribution", _full_distribution)
+MANY_PROMPTS = Trial("many_prompts", _many_prompts)
+
+ROWS: tuple[Row, ...] = (
+    Row("start", ("logit", "chat", "regime"), "the student as it is", FULL_DISTRIBUTION, "before"),
+    Row("sft", ("logit", "chat", "regime"), "imitation, tuned learning rate", FULL_DISTRIBUTION, "sft"),
+    Row("full_distribution", ("logit", "regime"), "the teacher's law at every token", FULL_DISTRIBUTION),
+    Row("white_box", ("chat",), "the same; what text alone is measured against", FULL_DISTRIBUTION),
+    Row("sft_many_prompts", ("regime",), f"imitation of {NUM_MANY_PROMPTS:,} answers", MANY_PROMPTS, "sft"),
+    Row("many_prompts", ("regime",), f"the teacher's law, {NUM_MANY_PROMPTS:,} prompts", MANY_PROMPTS),
+)
+
+
+def chosen_rows(only: Group | None = None, names: tuple[str, ...] = ()) -> list[Row]:
+    """Rows of one group, or these by name, in the table's order."""
+    return [row for row in ROWS if (only is None or only in row.groups) and (not names or row.name in names)]
