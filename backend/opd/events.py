@@ -144,8 +144,15 @@ class MoneySpent(Event):
     kind: Literal["money_spent"] = "money_spent"
     spent_nano_usd: int
     held_nano_usd: int
+    """For calls under way, and for those whose fate is unknown."""
     saved_by_cache_nano_usd: int
     num_calls: int
+    """Calls that were paid."""
+    possibly_paid_nano_usd: int = 0
+    """The part of `held_nano_usd` whose fate is unknown; counted in full."""
+    cap_nano_usd: int | None = None
+    unit: Literal["usd", "tokens"] = "usd"
+    """tokens: the teacher has no known price, and one nano-dollar stands for one token."""
 
 
 class Interval(Event):

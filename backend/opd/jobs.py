@@ -327,8 +327,11 @@ def needed_keys(config: RunConfig) -> list[str]:
     """Providers whose key this run's process is given: its teacher's, and the model hub's for ids."""
     needed = []
     match config.teacher:
-        case ChatTeacher(model=model):
-            needed.append(model.partition("/")[0])
+        case ChatTeacher():
+            from opd.teachers.chat.endpoints import endpoint_of  # brings an HTTP client: only for whom it is needed
+
+            with contextlib.suppress(ConfigError):  # the run says what is wrong with the id
+                needed.append(endpoint_of(config.teacher).key_name)
         case ServerTeacher(dialect=dialect) if dialect in VARIABLES:
             needed.append(dialect)
         case ServerTeacher():

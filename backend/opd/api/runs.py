@@ -16,6 +16,7 @@ from opd.config import RunConfig
 from opd.errors import InputError, NotFoundError
 from opd.events import SampleRecorded, VerdictReached
 from opd.store.files import read_tail
+from opd.store.money.budget import set_budget
 
 router = APIRouter(prefix="/api/runs", tags=["runs"])
 StudioDep = Annotated[Studio, Depends(get_studio)]
@@ -94,6 +95,8 @@ class ResumeRequest(ApiModel):
 
     acknowledge: list[str] = Field(default=[], max_length=32)
     """Codes of notices that the person has read and accepted."""
+    cap: float | None = Field(None, gt=0, le=1e11)
+    """A new cap for what the run may spend: dollars, or tokens where it is capped by tokens. null leaves it."""
 
 
 @router.get("", operation_id="listRuns", responses=errors())
@@ -151,6 +154,8 @@ def tag_run(run_id: RunIdInPath, request: RunTags, studio: StudioDep) -> RunTags
 @router.post("/{run_id}/resume", operation_id="resumeRun", responses=errors(400, 404, 409))
 def resume_run(run_id: RunIdInPath, request: ResumeRequest, studio: StudioDep) -> StartAnswer:
     """Go on with a stopped, failed, paused or interrupted run from its newest checkpoint that verifies."""
+    if request.cap is not None:
+        set_budget(studio.data_dir, run_id, studio.store.get(run_id).config(), request.cap)
     run = studio.jobs.resume(run_id, acknowledged=request.acknowledge)
     return StartAnswer(run_id=run.run_id, state=run.state())
 

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from opd.cli.bench_methods import methods
+from opd.cli.output import JsonOption, emit_json
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(no_args_is_help=True, help="Measurements: methods against each other on the same work.")
     group.command("methods")(methods)
+    group.command("ledger")(ledger)
     app.add_typer(group, name="bench")
+
+
+def ledger(
+    calls: Annotated[int, typer.Option(min=1, help="Calls of each kind.")] = 10_000,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Calls under way at once.")] = 32,
+    answer_s: Annotated[float, typer.Option("--answer-s", min=0.001, help="Seconds the provider takes.")] = 1.0,
+    json: JsonOption = False,
+) -> None:
+    """Measure what the bookkeeping of paid calls costs a run, and whether a provider is kept busy.
+
+    The calls go to a provider on this machine, made twice, in turns: with and without a ledger. Nothing is paid.
+    """
+    from opd.bench.ledger import run_ledger_bench
+
+    report = run_ledger_bench(calls=calls, concurrency=concurrency, answer_s=answer_s)
+    if json:
+        emit_json(report.as_dict())
+    else:
+        print(report.as_text())

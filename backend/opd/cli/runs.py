@@ -21,13 +21,14 @@ REPORT_FORMATS = ("md", "json", "html")
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     group = typer.Typer(
-        no_args_is_help=True, help="Runs of this data folder: list, show, compare, stop, resume, tag, delete."
+        no_args_is_help=True, help="Runs of this data folder: list, show, compare, stop, resume, cap, tag, delete."
     )
     group.command("list")(list_runs)
     group.command("show")(show)
     group.command("compare")(compare)
     group.command("stop")(stop)
     group.command("resume")(resume)
+    group.command("budget")(budget)
     group.command("tag")(tag)
     group.command("delete")(delete)
     app.add_typer(group, name="runs")
@@ -113,16 +114,55 @@ def stop(
     say(f"Run {folder.run_id} is {state}.")
 
 
-def resume(run: RunArgument, json: JsonOption = False) -> None:
-    """Go on with a stopped, failed or interrupted run, in a process of its own.
+def resume(
+    run: RunArgument,
+    cap: Annotated[
+        float | None, typer.Option(help="A new cap first: dollars, or tokens; see `opd runs budget`.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Go on with a stopped, failed, paused or interrupted run, in a process of its own.
 
     It starts from the newest checkpoint that verifies. `opd train --resume RUN` does the same in this terminal.
     """
     store = open_store()
-    folder = open_jobs(store).resume(find_run(store, run).run_id)
+    folder = find_run(store, run)
+    if cap is not None:
+        from opd.store.money.budget import set_budget
+
+        set_budget(store.root, folder.run_id, folder.config(), cap)
+    folder = open_jobs(store).resume(folder.run_id)
     if json:
         emit_json({"run_id": folder.run_id, "state": folder.state()})
     say(f"Run {folder.run_id} goes on. Watch it with `opd runs show {folder.run_id}` or in the studio.")
+
+
+def budget(
+    run: RunArgument,
+    cap: Annotated[float | None, typer.Argument(metavar="[CAP]", help="The new cap; without it, only look.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what a run may spend and has spent, or change its cap: in dollars, or tokens where it is capped by tokens.
+
+    A run that paused at its cap goes on with `opd runs resume RUN`; what was paid is not asked for again.
+    """
+    from opd.store.money.budget import budget_of, set_budget
+
+    store = open_store()
+    folder = find_run(store, run)
+    config = folder.config()
+    found = (
+        budget_of(store.root, folder.run_id, config)
+        if cap is None
+        else set_budget(store.root, folder.run_id, config, cap)
+    )
+    if json:
+        emit_json(found.model_dump())
+        return
+    sign, form = ("$", ".4f") if found.unit == "usd" else ("", ",.0f")
+    names = ("cap", "spent", "held", "possibly paid", "saved")
+    for name in names:
+        print(f"{name.capitalize():14} {sign}{getattr(found, name.replace(' ', '_')):{form}}")
 
 
 def tag(

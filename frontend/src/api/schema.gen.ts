@@ -169,6 +169,16 @@ const injectedRtkApi = api.injectEndpoints({
     getRun: build.query<GetRunApiResponse, GetRunApiArg>({
       query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}` }),
     }),
+    getBudget: build.query<GetBudgetApiResponse, GetBudgetApiArg>({
+      query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/budget` }),
+    }),
+    setBudget: build.mutation<SetBudgetApiResponse, SetBudgetApiArg>({
+      query: (queryArg) => ({
+        url: `/api/runs/${queryArg.runId}/budget`,
+        method: "PUT",
+        body: queryArg.newCap,
+      }),
+    }),
     getLog: build.query<GetLogApiResponse, GetLogApiArg>({
       query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/log` }),
     }),
@@ -351,6 +361,19 @@ export type GetRunApiResponse = /** status 200 Successful Response */ RunDetail;
 export type GetRunApiArg = {
   /** Id of a run. */
   runId: string;
+};
+export type GetBudgetApiResponse =
+  /** status 200 Successful Response */ RunBudget;
+export type GetBudgetApiArg = {
+  /** Id of a run. */
+  runId: string;
+};
+export type SetBudgetApiResponse =
+  /** status 200 Successful Response */ RunBudget;
+export type SetBudgetApiArg = {
+  /** Id of a run. */
+  runId: string;
+  newCap: NewCap;
 };
 export type GetLogApiResponse = /** status 200 Successful Response */ LogTail;
 export type GetLogApiArg = {
@@ -1047,11 +1070,14 @@ export type EvaluationFinished = {
   subject: "before" | "sft" | "after" | "teacher";
 };
 export type MoneySpent = {
+  cap_nano_usd: number | null;
   held_nano_usd: number;
   kind: "money_spent";
   num_calls: number;
+  possibly_paid_nano_usd: number;
   saved_by_cache_nano_usd: number;
   spent_nano_usd: number;
+  unit: "usd" | "tokens";
 };
 export type PhaseProgressed = {
   done: number;
@@ -1431,6 +1457,19 @@ export type RunDetail = {
   path: string;
   status: RunStatus;
 };
+export type RunBudget = {
+  cap: number;
+  held: number;
+  possibly_paid: number;
+  run_id: string;
+  saved: number;
+  spent: number;
+  unit: "usd" | "tokens";
+};
+export type NewCap = {
+  /** Dollars, or tokens where the run is capped by tokens; never below what is spent and held. */
+  cap: number;
+};
 export type LogTail = {
   run_id: string;
   text: string;
@@ -1438,6 +1477,8 @@ export type LogTail = {
 export type ResumeRequest = {
   /** Codes of notices that the person has read and accepted. */
   acknowledge?: string[];
+  /** A new cap for what the run may spend: dollars, or tokens where it is capped by tokens. null leaves it. */
+  cap?: number | null;
 };
 export type Samples = {
   items: SampleRecorded[];
@@ -1553,6 +1594,8 @@ export const {
   useCompareRunsQuery,
   useDeleteRunMutation,
   useGetRunQuery,
+  useGetBudgetQuery,
+  useSetBudgetMutation,
   useGetLogQuery,
   useGetReportQuery,
   useResumeRunMutation,
