@@ -162,6 +162,12 @@ class TeacherError(RunFailedError):
     )
 
 
+class TeacherAwayError(TeacherError):
+    """The teacher cannot be asked at present; the run is saved, paused and resumable."""
+
+    code = "teacher_away"
+
+
 class BudgetReachedError(RunFailedError):
     """The spend cap is reached; the run is saved, paused and resumable."""
 

@@ -23,7 +23,7 @@ import opd
 from opd.config import ChatTeacher, RunConfig, ServerTeacher, resolve_paths
 from opd.errors import BusyError, ConfigError, InputError, NotFoundError, StorageError
 from opd.events import RunFailure
-from opd.keys import VARIABLES, Keys
+from opd.keys import VARIABLES, Keys, provider_of_server
 from opd.store.files import write_json
 from opd.store.runs import ACTIVE, RESUMABLE, RunFolder, RunStore, StopMode, new_run_id
 from opd.store.studio import StudioDb
@@ -332,10 +332,8 @@ def needed_keys(config: RunConfig) -> list[str]:
 
             with contextlib.suppress(ConfigError):  # the run says what is wrong with the id
                 needed.append(endpoint_of(config.teacher).key_name)
-        case ServerTeacher(dialect=dialect) if dialect in VARIABLES:
-            needed.append(dialect)
-        case ServerTeacher():
-            needed.append("local")
+        case ServerTeacher(dialect=dialect):
+            needed.append(provider_of_server(dialect))
     models = [config.student.model, *([config.teacher.model] if config.teacher.type == "local" else [])]
     if any(not Path(model).exists() for model in models):
         needed.append("huggingface")

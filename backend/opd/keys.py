@@ -33,6 +33,11 @@ VARIABLES = {
 _KEYRING_SERVICE = "opd-studio"
 
 
+def provider_of_server(dialect: str) -> str:
+    """Whose key a scoring server of this dialect is given."""
+    return dialect if dialect in VARIABLES else "local"
+
+
 class KeyPresence(BaseModel):
     """Whether a provider's key is there, and where it is kept. Never its value."""
 

@@ -8,11 +8,19 @@ The docstring under a field is also the help text on the page (through the JSON 
 from opd.config.base import SIGNAL_WORDS, Config, SignalKind
 from opd.config.data import DataConfig
 from opd.config.models import LoraConfig, StudentConfig
-from opd.config.objectives import DivergenceObjective, GoldObjective, Objective, objective_needs
+from opd.config.objectives import (
+    DivergenceObjective,
+    GoldObjective,
+    Objective,
+    PolicyGradientObjective,
+    TopKForwardObjective,
+    TopKReverseObjective,
+    objective_needs,
+)
 from opd.config.parse import describe_problems, field_errors, load_config, parse_config, read_yaml, resolve_paths
 from opd.config.run import RunConfig
 from opd.config.stages import BaselineConfig, CheckpointConfig, EvaluationConfig, SamplingConfig, WarmStartConfig
-from opd.config.teachers import ChatTeacher, LocalTeacher, ServerTeacher, Teacher, teacher_provides
+from opd.config.teachers import ChatTeacher, LocalTeacher, ServerTeacher, Teacher, teacher_provides, usual_objectives
 
 __all__ = [
     "SIGNAL_WORDS",
@@ -27,12 +35,15 @@ __all__ = [
     "LocalTeacher",
     "LoraConfig",
     "Objective",
+    "PolicyGradientObjective",
     "RunConfig",
     "SamplingConfig",
     "ServerTeacher",
     "SignalKind",
     "StudentConfig",
     "Teacher",
+    "TopKForwardObjective",
+    "TopKReverseObjective",
     "WarmStartConfig",
     "describe_problems",
     "field_errors",
@@ -42,4 +53,5 @@ __all__ = [
     "read_yaml",
     "resolve_paths",
     "teacher_provides",
+    "usual_objectives",
 ]

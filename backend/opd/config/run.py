@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import AliasChoices, Field, model_validator
@@ -14,7 +14,7 @@ from opd.config.data import DataConfig
 from opd.config.models import StudentConfig
 from opd.config.objectives import DivergenceObjective, Objective, objective_needs
 from opd.config.stages import BaselineConfig, CheckpointConfig, EvaluationConfig, SamplingConfig, WarmStartConfig
-from opd.config.teachers import Teacher
+from opd.config.teachers import Teacher, usual_objectives
 
 
 class RunConfig(Config):
@@ -64,6 +64,24 @@ class RunConfig(Config):
     def _one_kind_of_cap(self) -> RunConfig:
         if self.budget_usd is not None and self.budget_tokens is not None:
             raise ValueError("cap the run by budget_usd or by budget_tokens, not by both")
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_objective(cls, given: Any) -> Any:
+        """Where no objective is named, the teacher's kind chooses: the richest that it can serve."""
+        if isinstance(given, dict) and given.get("objective") is None and isinstance(given.get("teacher"), dict):
+            usual = usual_objectives().get(str(given["teacher"].get("type")))
+            return given if usual is None else {**given, "objective": {"type": usual}}
+        return given
+
+    @model_validator(mode="after")
+    def _samples_are_the_students(self) -> RunConfig:
+        if self.objective.type == "policy_gradient" and self.on_policy_fraction < 1:
+            raise ValueError(
+                "objective policy_gradient learns from the student's own samples only: set on_policy_fraction (lambda) "
+                "to 1, or choose topk_forward_kl"
+            )
         return self
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ class LocalTeacher(Config):
     """A model on this machine: the whole next-token distribution is available."""
 
     provides: ClassVar[tuple[SignalKind, ...]] = ("distribution", "topk_logprobs", "token_logprobs", "text")
+    usual_objective: ClassVar[str] = "divergence"
     type: Literal["local"] = "local"
     """A model folder or Hugging Face id, run on this machine."""
     model: str = Field(min_length=1)
@@ -30,6 +31,7 @@ class ServerTeacher(Config):
     """A scoring server: it returns log-probabilities of token ids that are sent to it."""
 
     provides: ClassVar[tuple[SignalKind, ...]] = ("topk_logprobs", "token_logprobs", "text")
+    usual_objective: ClassVar[str] = "topk_forward_kl"
     type: Literal["server"] = "server"
     """A server that scores given tokens: vLLM, SGLang, Fireworks, Together or `opd serve`."""
     base_url: str = Field(min_length=1)
@@ -75,6 +77,11 @@ class ChatTeacher(Config):
 
 
 Teacher = Annotated[LocalTeacher | ServerTeacher | ChatTeacher, Field(discriminator="type")]
+
+
+def usual_objectives() -> dict[str, str]:
+    """The objective that a run has where its configuration names none, by kind of teacher."""
+    return {cls.model_fields["type"].default: cls.usual_objective for cls in (LocalTeacher, ServerTeacher)}
 
 
 def teacher_provides() -> dict[str, tuple[SignalKind, ...]]:

@@ -163,12 +163,16 @@ def _batches(tokenizer: Any, lessons: Sequence[Lesson]) -> list[tuple[Tensor, Te
 
 def _encode(tokenizer: Any, lesson: Lesson) -> tuple[list[int], list[int]]:
     ids = prompt_ids(tokenizer, lesson.message)
-    labels = [_IGNORED] * len(ids)
-    for piece in lesson.reply:
-        new = tokenizer.encode(piece.text, add_special_tokens=False)
-        ids += new
-        labels += new if piece.learned else [_IGNORED] * len(new)
-    return [*ids, tokenizer.eos_token_id], [*labels, tokenizer.eos_token_id]
+    text = "".join(piece.text for piece in lesson.reply)
+    learned = [piece.learned for piece in lesson.reply for _ in piece.text]
+    reply = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    # A token of several digits may hold one that is not to be learned.
+    labels = [
+        token if all(learned[start:stop]) else _IGNORED
+        for token, (start, stop) in zip(reply["input_ids"], reply["offset_mapping"], strict=True)
+    ]
+    end = tokenizer.eos_token_id
+    return [*ids, *reply["input_ids"], end], [*[_IGNORED] * len(ids), *labels, end]
 
 
 def _pad(rows: Sequence[tuple[list[int], list[int]]], pad_id: int) -> tuple[Tensor, Tensor]:

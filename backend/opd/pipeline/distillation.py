@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from opd.config import GoldObjective
+from opd.errors import TeacherAwayError
 from opd.events import CheckpointSaved, RunResumed, StepLogged
 from opd.pipeline.disk_guard import DiskGuard
 from opd.pipeline.reporter import StopRequested, finite
@@ -69,7 +70,13 @@ def distill(bench: Workbench, answers: list[Completion] | None, watcher: Watcher
     reporter.phase("distilling", total=config.max_steps, unit="steps")
     if found is None or found.step < config.max_steps:
         guard.look(found.step if found else 0)
-        trainer.train(resume_from_checkpoint=str(found.path) if found else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(found.path) if found else None)
+        except TeacherAwayError:
+            # The step under way has changed nothing, so what the last one left is kept and gone on from.
+            if trainer.state.global_step > (found.step if found else 0):
+                trainer.save_now()
+            raise
     else:
         checkpoint.load_learned(student.model, found.path)
         return found.step

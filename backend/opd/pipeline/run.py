@@ -21,6 +21,7 @@ from opd.errors import (
     OutOfMemoryError,
     RunFailedError,
     StorageError,
+    TeacherAwayError,
 )
 from opd.events import AlarmRaised, Outcome, RunEvent, RunFailure, RunFinished
 from opd.pipeline.reporter import Reporter, StopRequested
@@ -81,7 +82,7 @@ def _run_to_end(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) 
         reason = (
             "Stopped and saved." if stop.mode == "save" else "Stopped without saving: earlier checkpoints are kept."
         )
-    except (StorageError, BudgetReachedError) as error:
+    except (StorageError, BudgetReachedError, TeacherAwayError) as error:
         outcome, failure = "paused", error
         _log.error("The run pauses: %s", error)
     except OPDError as error:

@@ -96,7 +96,8 @@ def set_up(folder: RunFolder, reporter: Reporter | LineReporter, keys: Mapping[s
     torch.manual_seed(config.seed)
     device = pick_device(config)
     student = load_student(config, device, progress=reporter.progress)
-    teacher = open_teacher(config, student, device, keys=keys, progress=reporter.progress)
+    records = [*prompts.train, *prompts.test, *prompts.validation]
+    teacher = open_teacher(config, student, device, records=records, keys=keys, progress=reporter.progress)
     test_ids, train_ids = (_encode(config, student, teacher, records) for records in (prompts.test, prompts.train))
     bench = Workbench(
         folder=folder,

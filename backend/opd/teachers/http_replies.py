@@ -14,32 +14,32 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from opd.errors import TeacherError
+from opd.errors import TeacherAwayError, TeacherError
 
 _RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 _QUOTA_WORDS = ("insufficient_quota", "insufficient quota", "exceeded your current quota", "billing", "credit balance")
 _QUOTED_CHARACTERS = 300
 
 
-class UnreachableError(TeacherError):
+class UnreachableError(TeacherAwayError):
     """Nothing answers at this address."""
 
     code = "teacher_unreachable"
 
 
-class TimedOutError(TeacherError):
+class TimedOutError(TeacherAwayError):
     """The answer was not complete within the deadline."""
 
     code = "teacher_timeout"
 
 
-class KeyRefusedError(TeacherError):
+class KeyRefusedError(TeacherAwayError):
     """The server does not accept the key, or wants one."""
 
     code = "teacher_key_refused"
 
 
-class QuotaError(TeacherError):
+class QuotaError(TeacherAwayError):
     """The account has no credit left; waiting does not help."""
 
     code = "teacher_quota"
@@ -51,7 +51,7 @@ class RequestRefusedError(TeacherError):
     code = "teacher_refused_request"
 
 
-class OverloadedError(TeacherError):
+class OverloadedError(TeacherAwayError):
     """The server was busy or failing at every attempt."""
 
     code = "teacher_overloaded"
@@ -69,7 +69,7 @@ class NotUnderstoodError(TeacherError):
     code = "teacher_answer_not_understood"
 
 
-class UnclearError(TeacherError):
+class UnclearError(TeacherAwayError):
     """The request went out and no answer came back: it may have been carried out, and charged."""
 
     code = "teacher_unclear"

@@ -14,14 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from opd.config import ChatTeacher, LocalTeacher, RunConfig, ServerTeacher, SignalKind
 from opd.data_loader import load_prompts
-from opd.errors import DataError, ModelNotFoundError, OPDError
+from opd.errors import DataError, ModelMismatchError, ModelNotFoundError, OPDError
 from opd.hub_cache import local_folder
 from opd.teachers.base import FewerListedError, Rollouts
-from opd.teachers.pair_checks import PROBE_CONVERSATIONS, PROBE_TEXTS, Pair, Row, Status, check_context, check_pair
+from opd.teachers.pair_checks import PROBE_CONVERSATIONS, PROBE_TEXTS, Pair, Row, check_context, check_pair
+from opd.teachers.probe_report import ANSWERS_ONLY, ProbeReport, ProbeRow, across_words, listed_words
 from opd.teachers.probe_share import plan_texts, share_of_positions, share_of_served
 from opd.teachers.scoring_server import DEFAULT_TOP_K, ScoringServer
 from opd.teachers.token_texts import TokenizerTexts
@@ -32,51 +31,12 @@ _PROBE_ATTEMPTS = 2
 _PROBE_TIMEOUT_S = 30.0
 
 
-class ProbeRow(BaseModel):
-    """One thing that was looked at."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    id: str
-    """Stable name of the look."""
-    status: Status
-    code: str
-    """Stable name of what was found."""
-    title: str
-    detail: str
-    """What was found."""
-    fix: str
-    """What to do; empty when ok."""
-
-
-class ProbeReport(BaseModel):
-    """What a teacher can do for a student."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-    finding: str
-    """In words, such as "token by token, top-20"; empty where nothing could be found out."""
-    signal: SignalKind | None
-    """The richest signal that was proven."""
-    top_k: int | None
-    """Tokens listed at each position, for a scoring server."""
-    same_tokenizer: bool | None
-    share_of_positions: float | None
-    """Across tokenizers: share of positions that get a target, on the probe's texts."""
-    rows: list[ProbeRow]
-    duration_s: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether a run may start."""
-        return all(row.status != "fail" for row in self.rows)
-
-
 @dataclass
 class _Probe:
     config: RunConfig
     key: str | None
     across: bool
+    strict: bool
     rows: list[Row] = field(default_factory=list)
     signal: SignalKind | None = None
     finding: str = ""
@@ -86,21 +46,25 @@ class _Probe:
     teacher_context: int = 0
 
 
-def probe(config: RunConfig, *, key: str | None = None, across_tokenizers: bool = True) -> ProbeReport:
-    """Look at everything; a failed look does not keep the others from being taken.
+def probe(config: RunConfig, *, key: str | None = None, strict: bool = False) -> ProbeReport:
+    """Look at everything; a failed look does not keep the others from being taken, unless `strict`.
 
     Args:
         key: of the teacher's provider; never repeated in the report.
-        across_tokenizers: whether the run can train across tokenizers; else two tokenizers are a failure.
+        strict: raise the first failure instead of reporting it: what a run does before its first step.
+
+    Raises:
+        OPDError: with `strict`, what failed; else nothing.
     """
     started = time.monotonic()
-    work = _Probe(config, key, across_tokenizers)
+    work = _Probe(config, key, config.objective.across_tokenizers, strict)
     if isinstance(config.teacher, ChatTeacher):
         _chat(work)
     else:
         work.pair = _load_pair(work)
         if work.pair is not None:
             work.rows += check_pair(work.pair)
+            refuse(work.rows, strict)
         if isinstance(config.teacher, ServerTeacher):
             _server(work, config.teacher)
         else:
@@ -108,6 +72,7 @@ def probe(config: RunConfig, *, key: str | None = None, across_tokenizers: bool 
         if work.pair is not None:
             _look(work, "context", "Context length", lambda: _context(work))
             _words(work)
+    refuse(work.rows, strict)
     return ProbeReport(
         finding=work.finding,
         signal=work.signal,
@@ -124,9 +89,22 @@ def _look(work: _Probe, name: str, title: str, look: Callable[[], Row]) -> bool:
     try:
         row = look()
     except OPDError as error:
+        if work.strict:
+            raise
         row = Row(name, "fail", error.code, title, error.message, error.hint)
     work.rows.append(row)
     return row.status != "fail"
+
+
+def refuse(rows: Sequence[Row], strict: bool = True) -> None:
+    """Raise the first failed row as an error, if `strict`.
+
+    Raises:
+        ModelMismatchError: in the row's words.
+    """
+    failed = next((row for row in rows if row.status == "fail"), None)
+    if strict and failed is not None:
+        raise ModelMismatchError(failed.detail, hint=failed.fix, details={"found": failed.code})
 
 
 def _load_pair(work: _Probe) -> Pair | None:
@@ -162,7 +140,7 @@ def _server(work: _Probe, teacher: ServerTeacher) -> None:
     with ScoringServer.from_config(
         limits,
         key=work.key,
-        top_k=DEFAULT_TOP_K,
+        top_k=_asked_top_k(work),
         texts=TokenizerTexts(side.text_of, side.vocabulary) if side is not None else None,
         max_attempts=_PROBE_ATTEMPTS,
     ) as server:
@@ -171,10 +149,16 @@ def _server(work: _Probe, teacher: ServerTeacher) -> None:
         if work.pair is None:
             return
         if not _look(work, "scores", "Scores of given tokens", lambda: _score(work, server)):
-            work.signal, work.finding = "text", "answers only: not token-level"
+            work.signal, work.finding = "text", ANSWERS_ONLY
             return
         if teacher.tokenizer is None:
             _look(work, "server_tokenizer", "Server's tokenizer", lambda: _same_words(work, server))
+
+
+def _asked_top_k(work: _Probe) -> int:
+    """As the objective asks; what it could ask where it does not."""
+    objective = work.config.objective
+    return int(getattr(objective, "top_k", 0 if objective.needs == "token_logprobs" else DEFAULT_TOP_K))
 
 
 def _reach(work: _Probe, server: ScoringServer) -> Row:
@@ -192,7 +176,7 @@ def _score(work: _Probe, server: ScoringServer) -> Row:
         signal = server.score(rollouts)
     except FewerListedError as error:
         fewer = error.details.get("listed")
-        if not isinstance(fewer, int) or fewer < 1:
+        if work.strict or not isinstance(fewer, int) or fewer < 1:
             raise
         server.top_k = fewer
         signal = server.score(rollouts)
@@ -203,11 +187,12 @@ def _score(work: _Probe, server: ScoringServer) -> Row:
     if server.top_k < asked:
         return Row(
             "scores",
-            "warn",
+            "fail" if work.config.objective.needs == "topk_logprobs" else "warn",
             "server_lists_fewer",
             "Scores of given tokens",
             f"{detail[:-1]}; {asked} were asked for.",
-            f"Start the server with a higher limit (vLLM: --max-logprobs {asked}), or go on with {server.top_k}.",
+            f"Set objective.top_k to {server.top_k}, or start the server with a higher limit "
+            f"(vLLM: --max-logprobs {asked}).",
         )
     return Row("scores", "ok", "server_scores", "Scores of given tokens", detail)
 
@@ -261,7 +246,7 @@ def _context(work: _Probe) -> Row:
 
 
 def _chat(work: _Probe) -> None:
-    work.signal, work.finding = "text", "answers only: not token-level"
+    work.signal, work.finding = "text", ANSWERS_ONLY
     work.rows.append(
         Row("teacher", "ok", "chat_teacher", "Teacher", "A chat API: it gives answers, no scores of given tokens.")
     )
@@ -270,17 +255,21 @@ def _chat(work: _Probe) -> None:
 def _words(work: _Probe) -> None:
     """The finding in words, from what was proven."""
     pair = work.pair
-    if work.signal in (None, "text") or pair is None or any(row.status == "fail" for row in work.rows):
+    if (
+        work.signal in (None, "text")
+        or pair is None
+        or any(row.status == "fail" and row.code != "server_lists_fewer" for row in work.rows)
+    ):
         return
     if pair.same_tokenizer:
         if work.signal == "distribution":
             work.finding = "token by token, full distribution"
         else:
-            work.finding = f"token by token, top-{work.top_k}" if work.top_k else "token by token, observed token only"
+            work.finding = listed_words(work.top_k or 0)
         return
     share = share_of_positions(pair, _answers()) if work.share is None else work.share
     work.share = share
-    work.finding = f"token by token across tokenizers: {int(100 * share)} % of positions"
+    work.finding = across_words(share)
 
 
 def _probe_rollouts(work: _Probe) -> Rollouts:

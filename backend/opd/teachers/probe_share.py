@@ -30,7 +30,7 @@ def share_of_served(pair: Pair, texts: Sequence[str], signal: TeacherSignal) -> 
     from opd.teachers.tensors import stack_laws
 
     maps, plan = plan_texts(pair, texts)
-    ids, logprobs, _ = stack_laws(signal)
+    ids, logprobs, _ = stack_laws(signal.rows)
     laws = ListedLaws(ids, logprobs, maps.teacher.vocab_size)
     logits = torch.zeros(plan.num_positions, maps.student.vocab_size)
     found = alignment_losses(maps, plan, logits, slice(0, plan.num_positions), laws, beta=1.0)

@@ -87,6 +87,11 @@ class ScoringServer:
         )
 
     @property
+    def origin(self) -> str:
+        """Scheme, host and port of the server."""
+        return self._http.origin
+
+    @property
     def provides(self) -> tuple[SignalKind, ...]:
         """As asked for; the probe proves it."""
         return ("topk_logprobs", "token_logprobs", "text") if self.top_k else ("token_logprobs", "text")
@@ -185,19 +190,28 @@ class ScoringServer:
         texts = self._read(self._http.post(path, body), ids).texts
         return texts if texts and len(texts) == len(ids) and any(text for text in texts) else None
 
-    def answer(self, conversations: Sequence[Sequence[Message]]) -> list[Answer]:
+    def answer(
+        self, conversations: Sequence[Sequence[Message]], samplings: Sequence[AnswerSampling] | None = None
+    ) -> list[Answer]:
         """The server's own answers, through its chat endpoint and its own template.
+
+        Args:
+            samplings: one a conversation; None: the server's usual one for all.
 
         Raises:
             TeacherError: the server did not answer.
         """
         replies = self._http.post_many(
-            [(f"{self._v1}/chat/completions", self._chat_body(messages)) for messages in conversations]
+            [
+                (f"{self._v1}/chat/completions", self._chat_body(messages, sampling))
+                for messages, sampling in zip(
+                    conversations, samplings or [self._sampling] * len(conversations), strict=True
+                )
+            ]
         )
         return [_read_answer(reply) for reply in replies]
 
-    def _chat_body(self, messages: Sequence[Message]) -> dict[str, Any]:
-        sampling = self._sampling
+    def _chat_body(self, messages: Sequence[Message], sampling: AnswerSampling) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": m["role"], "content": m["content"]} for m in messages],

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from opd.config import LocalTeacher, RunConfig, StudentConfig
+from opd.config import RunConfig, StudentConfig
 from opd.data_loader import PromptRecord
 from opd.errors import ModelMismatchError
 from opd.model_files import ModelFacts, Progress, find_model, read_facts
@@ -101,16 +101,9 @@ def load_student(config: RunConfig, device: torch.device, *, progress: Progress 
     return Student(model, tokenizer, facts, end_token_ids(model, tokenizer), int(tokenizer.pad_token_id), adapter)
 
 
-def load_teacher(config: RunConfig, student: Student, device: torch.device, *, progress: Progress | None = None) -> Any:
-    """The local teacher, checked against the student: same tokenizer, same vocabulary up to padding.
-
-    Raises:
-        ModelMismatchError: the vocabularies differ.
-    """
-    assert isinstance(config.teacher, LocalTeacher)  # noqa: S101  # the only kind with weights here
-    folder = find_model(config.teacher.model, revision=config.teacher.revision, progress=progress)
-    check_same_tokenizer(student.tokenizer, load_tokenizer(folder), config)
-    model = load_weights(folder, pick_dtype(config.teacher.dtype, device), device)
+def load_teacher(folder: Path, dtype: str, device: torch.device) -> Any:
+    """A model that is read and never trained."""
+    model = load_weights(folder, pick_dtype(dtype, device), device)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model.eval()
@@ -165,24 +158,6 @@ def end_token_ids(model: Any, tokenizer: Any) -> tuple[int, ...]:
             hint="Add eos_token_id to its generation_config.json, or take the instruct version of the model.",
         )
     return tuple(int(i) for i in ids)
-
-
-def check_same_tokenizer(student: Any, teacher: Any, config: RunConfig) -> None:
-    """Refuse a pair whose token ids mean different text.
-
-    Raises:
-        ModelMismatchError: names an example of a difference.
-    """
-    mine, theirs = student.get_vocab(), teacher.get_vocab()
-    different = [token for token, index in mine.items() if theirs.get(token, index) != index]
-    if different or len(set(mine) ^ set(theirs)) > 0.01 * len(mine):
-        example = f"; for example {different[0]!r}" if different else ""
-        raise ModelMismatchError(
-            f"Student and teacher have different vocabularies: {len(mine):,} and {len(theirs):,} tokens, "
-            f"{len(set(mine) & set(theirs)):,} in common{example}.",
-            hint="Choose two models of one family, such as Qwen3-0.6B and Qwen3-8B: their tokens must be the same.",
-            details={"student": config.student.model},
-        )
 
 
 def encode_prompts(

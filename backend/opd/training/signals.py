@@ -29,6 +29,8 @@ class BatchLoss:
     reverse_kl_N: Tensor | None
     entropy_N: Tensor
     teacher_entropy_N: Tensor | None
+    scored_N: Tensor | None = None
+    """Whether a teacher with another tokenizer gave a target; None where every token gets one."""
 
 
 class Signal(Protocol):

@@ -85,6 +85,8 @@ class OPDTrainer(WindowTrainer, DistillationTrainer):
         totals.entropy += float(part.entropy_N.sum())
         if part.teacher_entropy_N is not None:
             totals.teacher_entropy = (totals.teacher_entropy or 0.0) + float(part.teacher_entropy_N.sum())
+        if part.scored_N is not None:
+            totals.scored_tokens = (totals.scored_tokens or 0) + int(part.scored_N.sum())
         if part.reverse_kl_N is not None:
             own = part.reverse_kl_N[batch.on_policy_N]
             totals.reverse_kl = (totals.reverse_kl or 0.0) + float(own.sum())

@@ -43,6 +43,7 @@ class MicroBatch:
     """That next token."""
     on_policy_N: Tensor
     """Whether the student wrote it."""
+    rows: tuple[Row, ...]
 
     def take(self, hidden_BLH: Tensor) -> Tensor:
         """Hidden states at the scored positions, (N, H)."""
@@ -94,6 +95,7 @@ def _pad(rows: Sequence[Row], pad_id: int, device: torch.device) -> MicroBatch:
         scored_N=torch.tensor(scored, device=device),
         targets_N=torch.tensor(targets, device=device),
         on_policy_N=torch.tensor(on_policy, device=device),
+        rows=tuple(rows),
     )
 
 

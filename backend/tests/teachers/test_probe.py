@@ -17,8 +17,7 @@ import torch
 from fake_servers import MODEL, Brain, fake_server
 from loopback import dead_port, serving
 from opd.config import RunConfig
-from opd.pricing import Usage
-from opd.teachers.base import TeacherSignal, TokenLaws
+from opd.teachers.base import TokenLaws
 from opd.teachers.pair_checks import PROBE_CONVERSATIONS, PROBE_TEXTS
 from opd.teachers.probe import ProbeReport, probe
 from opd.teachers.tensors import stack_laws
@@ -27,6 +26,7 @@ from tokenizers_in_tests import byte_level, model_for
 
 ONE = ("one_digit", 420, 0)
 THREE = ("three_digits", 900, 1)
+GOLD = {"type": "gold"}  # works with one tokenizer only
 
 
 def make_folder(path: Path, kind: tuple[Any, ...] = THREE, seed: int = 0, **changes: Any) -> Path:
@@ -146,7 +146,7 @@ def test_two_tokenizers(models: Path, prompts: Path) -> None:
     assert report.finding == "token by token across tokenizers: 100 % of positions"
     assert report.share_of_positions == 1.0
     assert_blocks(
-        probe(local(models / "student", models / "other", prompts), across_tokenizers=False), "tokenizer_differs"
+        probe(local(models / "student", models / "other", prompts, objective=GOLD)), "tokenizer_differs"
     )
 
 
@@ -157,7 +157,7 @@ def test_equal_width_and_another_tokenizer(models: Path, prompts: Path, copies: 
     a, b = [name for name in vocab if len(name) == 1][40:42]
     vocab[a], vocab[b] = vocab[b], vocab[a]
     (teacher / "tokenizer.json").write_text(json.dumps(spec))
-    report = probe(local(models / "student", teacher, prompts), across_tokenizers=False)
+    report = probe(local(models / "student", teacher, prompts, objective=GOLD))
     assert_blocks(report, "tokenizer_differs_same_width")
 
 
@@ -387,7 +387,7 @@ def test_a_signal_as_tensors() -> None:
         TokenLaws(np.empty((0, 0), np.int64), np.empty((0, 0), np.float32), np.empty(0, np.float32)),
         TokenLaws(np.array([[3, 4, 5]]), np.array([[-1, -2, -3]], np.float32), np.array([-2.0], np.float32)),
     )
-    ids, logprobs, observed = stack_laws(TeacherSignal("topk_logprobs", rows, Usage()))
+    ids, logprobs, observed = stack_laws(rows)
     assert ids.tolist() == [[1, 2, -1], [3, 4, 5]]
     assert logprobs.tolist() == [[-0.5, -1.0, -torch.inf], [-1, -2, -3]]
     assert observed.tolist() == [-0.5, -2.0]

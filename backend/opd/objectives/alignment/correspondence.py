@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from opd.objectives.alignment.codec import TextCodec
 from opd.objectives.alignment.links import Links, buckets_of, name_of_teacher, split
-from opd.objectives.alignment.maps import Bucket, Level, Node, StaticMap, Tokens
+from opd.objectives.alignment.maps import NO_JOINS, Bucket, Joins, Level, Node, StaticMap, Tokens
 
 
 class Correspondence:
@@ -128,7 +128,7 @@ class Correspondence:
             ends_here=self.teacher.exactly(emitted, at_start=anchor_at_start),
             siblings={token: name[token] for token in links.tokens() if name[token] != token},
             buckets=buckets_of(members, frozenset(token for _, _, token in found)),
-            joins={},
+            joins=NO_JOINS,
         )
 
     def _node_at_boundary(self, found: list[tuple[int, bytes, int]], spanning: list[tuple[int, bytes]]) -> Node:
@@ -140,7 +140,7 @@ class Correspondence:
                 links.join(columns[token], piece[word])
         name = links.names(self.student.bytes_of)
         joins = {column: name[column] for column in links.tokens() if name[column] != column}
-        return Node({v: columns[token] for v, _, token in found}, [], {}, {}, joins)
+        return Node({v: columns[token] for v, _, token in found}, [], {}, {}, Joins(joins))
 
     def _spanning(
         self, text: bytes, path: Tokens, emitted: bytes, pieces: Collection[bytes], at_start: bool

@@ -78,6 +78,35 @@ class StaticTensors:
 
 
 @dataclass(frozen=True, eq=False)
+class Joins:
+    """Columns taken together at one kind of position: each with the column it goes into."""
+
+    into: dict[int, int]
+
+    def root(self, column: int) -> int:
+        """Where a column goes."""
+        return self.into.get(column, column)
+
+    @cached_property
+    def roots(self) -> frozenset[int]:
+        """Columns that others go into."""
+        return frozenset(self.into.values())
+
+    @cached_property
+    def entries(self) -> Tensor:
+        """(2, ·): column, where it goes."""
+        return _pairs(self.into)
+
+    def with_join(self, column: int, into: int) -> Joins:
+        """The same, and one more; whatever went into `column` goes along."""
+        moved = {one: into if root == column else root for one, root in self.into.items()}
+        return Joins({**moved, column: into})
+
+
+NO_JOINS = Joins({})
+
+
+@dataclass(frozen=True, eq=False)
 class Node:
     """Continuations of the teacher token that holds the byte before a position."""
 
@@ -88,7 +117,7 @@ class Node:
     siblings: dict[int, int]
     """Column of each student token that is not its column's name."""
     buckets: dict[int, Bucket]
-    joins: dict[int, int]
+    joins: Joins
     """At a common boundary: columns that these continuations make one with another column."""
     _readings: dict[tuple[int, int], Node] = field(default_factory=dict, init=False, repr=False)
 
@@ -102,7 +131,12 @@ class Node:
     @cached_property
     def extension(self) -> Tensor:
         """(2, ·): teacher token, column."""
-        return torch.tensor([[*self.column_of_teacher], [*self.column_of_teacher.values()]], dtype=torch.long)
+        return _pairs(self.column_of_teacher)
+
+    @cached_property
+    def sibling_entries(self) -> Tensor:
+        """(2, ·): student token, column."""
+        return _pairs(self.siblings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,3 +182,7 @@ class Level:
             )
             self._joined[low, high] = Level(groups, students, teachers)
         return self._joined[low, high]
+
+
+def _pairs(table: dict[int, int]) -> Tensor:
+    return torch.tensor([[*table], [*table.values()]], dtype=torch.long)

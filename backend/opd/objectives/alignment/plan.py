@@ -85,9 +85,6 @@ def make_plan(maps: Correspondence, completions: Sequence[Sequence[int]]) -> Ali
         walk.completion(tuple(completion))
     steps = _columns(walk.steps, 6)
     nodes = walk.nodes
-    sizes = torch.tensor([len(node.column_of_teacher) for _, _, node in nodes], dtype=torch.long)
-    origin = _columns([(step, law) for step, law, _ in nodes], 2)
-    entries = torch.cat([node.extension for _, _, node in nodes] or [torch.empty(2, 0, dtype=torch.long)], 1)
     return AlignmentPlan(
         teacher_ids=tuple(walk.teacher_ids),
         num_positions=walk.num_positions,
@@ -98,11 +95,11 @@ def make_plan(maps: Correspondence, completions: Sequence[Sequence[int]]) -> Ali
         anchor=steps[3],
         anchor_token=steps[4],
         observed=steps[5],
-        extension=torch.cat([origin.repeat_interleave(sizes, dim=1), entries]),
+        extension=_spread([(step, law) for step, law, _ in nodes], [node.extension for *_, node in nodes], width=2),
         ends_here=_columns([(step, law, token) for step, law, node in nodes for token in node.ends_here], 3),
         excluded=_columns(walk.excluded, 3),
-        siblings=_columns([(step, *pair) for step, _, node in nodes for pair in node.siblings.items()], 3),
-        joined=_columns(walk.joined, 3),
+        siblings=_spread([(step,) for step, *_ in nodes], [node.sibling_entries for *_, node in nodes]),
+        joined=_spread([(step,) for step, _ in walk.joined], [joins.entries for _, joins in walk.joined]),
         splits=tuple(_split_entries(rows) for rows in walk.depths),
     )
 
@@ -128,6 +125,14 @@ def _segments(entries: list[Tensor], first: Tensor) -> Tensor:
     sizes = torch.tensor([part.shape[1] for part in entries])
     whole = torch.cat(entries, 1)
     return torch.stack([whole[0] + first.repeat_interleave(sizes), whole[1]])
+
+
+def _spread(origins: Sequence[tuple[int, ...]], entries: Sequence[Tensor], width: int = 1) -> Tensor:
+    """Each origin in front of all its (2, ·) entries, end to end."""
+    if not entries:
+        return torch.empty(width + 2, 0, dtype=torch.long)
+    sizes = torch.tensor([part.shape[1] for part in entries])
+    return torch.cat([_columns(origins, width).repeat_interleave(sizes, dim=1), torch.cat(list(entries), 1)])
 
 
 def _columns(rows: Sequence[tuple[int, ...]], width: int) -> Tensor:

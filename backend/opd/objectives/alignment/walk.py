@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from opd.objectives.alignment.codec import TextCodec, split_utf8
 from opd.objectives.alignment.correspondence import Correspondence
-from opd.objectives.alignment.maps import Bucket, Level, Node, Tokens
+from opd.objectives.alignment.maps import NO_JOINS, Bucket, Joins, Level, Node, Tokens
 
 # Longest stretch without a common boundary that is read as a whole; beyond it the context is dropped.
 _CONTEXT_BYTES = 64
@@ -122,7 +122,7 @@ class Walk:
         self.steps: list[tuple[int, int, int, int, int, int]] = []
         self.nodes: list[tuple[int, int, Node]] = []
         self.excluded: list[tuple[int, int, int]] = []
-        self.joined: list[tuple[int, int, int]] = []
+        self.joined: list[tuple[int, Joins]] = []
         self.depths: list[SplitRows] = []
 
     def completion(self, ids: Tokens) -> None:
@@ -177,21 +177,21 @@ class Walk:
             inside = here.node
             here.observed = inside.siblings.get(own, own)
             found, buckets = inside.column_of_teacher.get(read, NONE), inside.buckets
-        joins = dict(here.node.joins) if here.node is not None else {}
-        found, here.observed = joins.get(found, found), joins.get(here.observed, here.observed)
-        plain = here.observed not in joins.values()
+        joins = here.node.joins if here.node is not None else NO_JOINS
+        found, here.observed = joins.root(found), joins.root(here.observed)
+        plain = not joins.roots & {found, here.observed}
         bucket = buckets.get(here.observed) if plain else None
         if found != here.observed:
-            byte_span = (here.byte, line.starts[min(here.k + 1, len(line.starts) - 1)])
-            if static.rest in (found, here.observed) or byte_span not in line.canonical:
+            span = (here.byte, line.starts[min(here.k + 1, len(line.starts) - 1)])
+            if static.rest in (found, here.observed) or span not in line.canonical:
                 bucket = None
             elif found == NONE and here.node is not None:
                 here.node = here.node.with_reading(read, here.observed)
             else:
                 bucket = self.maps.joined(buckets, found, here.observed) if plain else None
-                joins = {column: here.observed if into == found else into for column, into in joins.items()}
-                joins[found] = here.observed
-        self.joined.extend((here.step, column, into) for column, into in joins.items())
+                joins = joins.with_join(found, here.observed)
+        if joins.into:
+            self.joined.append((here.step, joins))
         return None if own in self.student.eos_ids else bucket
 
     def _step(self, here: _Here) -> None:

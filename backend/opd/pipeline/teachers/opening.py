@@ -1,16 +1,31 @@
-"""From a configuration to the teacher at work: the one place that knows all kinds."""
+"""From a configuration to the teacher at work: the one place that knows all kinds.
+
+What a run rests on is proven here, before its first step: a served teacher is probed live, a pair of models compared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 
-from opd.config import LocalTeacher, RunConfig
+from opd.config import LocalTeacher, RunConfig, ServerTeacher
+from opd.data_loader import PromptRecord
 from opd.errors import ConfigError
-from opd.model_files import Progress
+from opd.keys import provider_of_server
+from opd.model_files import Progress, find_model
+from opd.pipeline.teachers.across import AcrossRunTeacher
 from opd.pipeline.teachers.base import RunTeacher
 from opd.pipeline.teachers.local import LocalRunTeacher
+from opd.pipeline.teachers.served import ServedRunTeacher
+from opd.pipeline.teachers.tokenizers import Reading
+from opd.teachers.pair_checks import PROBE_TEXTS, Pair, check_pair
+from opd.teachers.probe import probe, refuse
+from opd.teachers.probe_share import share_of_positions
+from opd.teachers.scoring_server import ScoringServer
+from opd.teachers.token_texts import TokenizerTexts
+from opd.teachers.tokenizer_folder import TokenizerFolder
 from opd.training.models import Student, load_teacher
 
 
@@ -19,23 +34,70 @@ def open_teacher(
     student: Student,
     device: torch.device,
     *,
+    records: Sequence[PromptRecord],
     keys: Mapping[str, str],
     progress: Progress | None = None,
 ) -> RunTeacher:
     """The configured teacher, ready to be asked.
 
     Args:
+        records: all prompts of the run; the only ones that it will be asked about.
         keys: provider → API key; a value goes to its provider and nowhere else.
 
     Raises:
-        ModelNotFoundError, UnsafeModelError, ModelMismatchError: a local teacher that cannot be used.
+        ModelNotFoundError, UnsafeModelError, ModelMismatchError: models that cannot be used together.
+        TeacherError: a server that does not answer, or not about what it was sent; a `TeacherAwayError` may pass.
         ConfigError: a kind that a run cannot use yet.
     """
     match config.teacher:
         case LocalTeacher():
-            model = load_teacher(config, student, device, progress=progress)
-            return LocalRunTeacher(model, student, config)
+            return _local(config, config.teacher, student, device, records, progress)
+        case ServerTeacher():
+            return _served(config, config.teacher, student, records, keys)
         case other:
             raise ConfigError(
                 f"A {other.type} teacher cannot train a student yet.", hint="Choose a model on this machine."
             )
+
+
+def _local(
+    config: RunConfig,
+    teacher: LocalTeacher,
+    student: Student,
+    device: torch.device,
+    records: Sequence[PromptRecord],
+    progress: Progress | None,
+) -> RunTeacher:
+    folder = find_model(teacher.model, revision=teacher.revision, progress=progress)
+    pair = Pair(_tokenizer_of(student), TokenizerFolder.load(folder), config.objective.across_tokenizers)
+    refuse(check_pair(pair))
+    model = load_teacher(folder, teacher.dtype, device)
+    if pair.same_tokenizer:
+        return LocalRunTeacher(model, student, config)
+    reading = Reading(student, pair.teacher, int(model.get_output_embeddings().weight.shape[0]))
+    return AcrossRunTeacher(model, reading, config, records, share=share_of_positions(pair, PROBE_TEXTS))
+
+
+def _served(
+    config: RunConfig,
+    teacher: ServerTeacher,
+    student: Student,
+    records: Sequence[PromptRecord],
+    keys: Mapping[str, str],
+) -> RunTeacher:
+    key = keys.get(provider_of_server(teacher.dialect))
+    report = probe(config, key=key, strict=True)
+    mine = _tokenizer_of(student)
+    theirs = mine if teacher.tokenizer is None else TokenizerFolder.load(find_model(teacher.tokenizer))
+    server = ScoringServer.from_config(
+        teacher,
+        key=key,
+        top_k=getattr(config.objective, "top_k", 0),
+        texts=TokenizerTexts(theirs.text_of, theirs.vocabulary),
+    )
+    reading = None if report.same_tokenizer else Reading(student, theirs)
+    return ServedRunTeacher(server, student, config, records, reading=reading, report=report)
+
+
+def _tokenizer_of(student: Student) -> TokenizerFolder:
+    return TokenizerFolder.load(Path(student.facts.path))
