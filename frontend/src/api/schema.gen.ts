@@ -466,6 +466,22 @@ export type GoldObjective = {
   /** Train through TRL's GOLDTrainer: slower, kept for comparison and for its users. */
   type: "gold";
 };
+export type PolicyGradientObjective = {
+  /** Learn from one number a token: how likely the teacher finds what the student wrote. Needs large batches. */
+  type: "policy_gradient";
+};
+export type TopKForwardObjective = {
+  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
+  top_k: number;
+  /** Match the tokens that the teacher finds likeliest, and how much it leaves for the rest: KL(teacher‖student). */
+  type: "topk_forward_kl";
+};
+export type TopKReverseObjective = {
+  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
+  top_k: number;
+  /** Keep the student where the teacher's likeliest tokens are: KL(student‖teacher), with constant weights. */
+  type: "topk_reverse_kl";
+};
 export type SamplingConfig = {
   /** Longest completion. Longer ones are cut, and counted as truncated. */
   max_completion_tokens: number;
@@ -577,7 +593,16 @@ export type RunConfig = {
       } & DivergenceObjective)
     | ({
         type: "gold";
-      } & GoldObjective);
+      } & GoldObjective)
+    | ({
+        type: "policy_gradient";
+      } & PolicyGradientObjective)
+    | ({
+        type: "topk_forward_kl";
+      } & TopKForwardObjective)
+    | ({
+        type: "topk_reverse_kl";
+      } & TopKReverseObjective);
   /** Lambda: share of training on the student's own text; the rest is on the teacher's answers. */
   on_policy_fraction: number;
   sampling: SamplingConfig;
@@ -902,6 +927,22 @@ export type GoldObjective2 = {
   /** Train through TRL's GOLDTrainer: slower, kept for comparison and for its users. */
   type?: "gold";
 };
+export type PolicyGradientObjective2 = {
+  /** Learn from one number a token: how likely the teacher finds what the student wrote. Needs large batches. */
+  type?: "policy_gradient";
+};
+export type TopKForwardObjective2 = {
+  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
+  top_k?: number;
+  /** Match the tokens that the teacher finds likeliest, and how much it leaves for the rest: KL(teacher‖student). */
+  type?: "topk_forward_kl";
+};
+export type TopKReverseObjective2 = {
+  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
+  top_k?: number;
+  /** Keep the student where the teacher's likeliest tokens are: KL(student‖teacher), with constant weights. */
+  type?: "topk_reverse_kl";
+};
 export type SamplingConfig2 = {
   /** Longest completion. Longer ones are cut, and counted as truncated. */
   max_completion_tokens?: number;
@@ -1013,7 +1054,16 @@ export type RunConfig2 = {
       } & DivergenceObjective2)
     | ({
         type: "gold";
-      } & GoldObjective2);
+      } & GoldObjective2)
+    | ({
+        type: "policy_gradient";
+      } & PolicyGradientObjective2)
+    | ({
+        type: "topk_forward_kl";
+      } & TopKForwardObjective2)
+    | ({
+        type: "topk_reverse_kl";
+      } & TopKReverseObjective2);
   /** Lambda: share of training on the student's own text; the rest is on the teacher's answers. */
   on_policy_fraction?: number;
   sampling?: SamplingConfig2;
