@@ -145,9 +145,7 @@ def test_two_tokenizers(models: Path, prompts: Path) -> None:
     assert row(report, "tokenizer_differs").status == "warn"
     assert report.finding == "token by token across tokenizers: 100 % of positions"
     assert report.share_of_positions == 1.0
-    assert_blocks(
-        probe(local(models / "student", models / "other", prompts, objective=GOLD)), "tokenizer_differs"
-    )
+    assert_blocks(probe(local(models / "student", models / "other", prompts, objective=GOLD)), "tokenizer_differs")
 
 
 def test_equal_width_and_another_tokenizer(models: Path, prompts: Path, copies: Any) -> None:
