@@ -58,7 +58,7 @@ class GoldObjective(Config):
     """TRL's GOLDTrainer (experimental upstream)."""
 
     needs: ClassVar[SignalKind] = "distribution"
-    across_tokenizers: ClassVar[bool] = False
+    across_tokenizers: ClassVar[bool] = True
     type: Literal["gold"] = "gold"
     """Train through TRL's GOLDTrainer: slower, kept for comparison and for its users."""
     beta: float = Field(1.0, ge=0, le=1)

@@ -14,9 +14,10 @@ import torch
 
 from opd.config import GoldObjective
 from opd.errors import TeacherAwayError
-from opd.events import CheckpointSaved, RunResumed, StepLogged
+from opd.events import AlarmRaised, CheckpointSaved, RunResumed, StepLogged
 from opd.pipeline.disk_guard import DiskGuard
 from opd.pipeline.reporter import StopRequested, finite
+from opd.pipeline.teachers.across import AcrossRunTeacher
 from opd.pipeline.teachers.local import LocalRunTeacher
 from opd.pipeline.watching import Watcher
 from opd.pipeline.workbench import Workbench
@@ -29,6 +30,15 @@ from opd.training.window_trainer import Hooks, Metrics
 
 if TYPE_CHECKING:
     from opd.training.gold import GoldTrainer
+
+_GOLD_ACROSS = AlarmRaised(
+    code="gold_across_tokenizers",
+    severity="warning",
+    step=0,
+    what="GOLD between two tokenizers is experimental.",
+    why="Where they divide a number differently it cannot tell right digits from wrong ones; students have collapsed.",
+    advice="Choose objective divergence: it compares texts (prefix marginalisation) and is the tested way.",
+)
 
 
 def distill(bench: Workbench, answers: list[Completion] | None, watcher: Watcher, *, resuming: bool) -> int:
@@ -67,6 +77,8 @@ def distill(bench: Workbench, answers: list[Completion] | None, watcher: Watcher
     if resuming:
         reporter.emit(_resumed_event(found, rejected))
         watcher.recall(found.step if found else 0)
+    elif isinstance(config.objective, GoldObjective) and isinstance(bench.teacher, AcrossRunTeacher):
+        reporter.emit(_GOLD_ACROSS)
     reporter.phase("distilling", total=config.max_steps, unit="steps")
     if found is None or found.step < config.max_steps:
         guard.look(found.step if found else 0)
@@ -96,9 +108,13 @@ def _trainer(bench: Workbench, answers: list[Completion] | None, hooks: Hooks) -
     plan = WindowPlan(num, config.batch_size, config.max_steps, config.on_policy_fraction, config.seed)
     recipe = bench.recipe(peak_learning_rate(config, student.facts))
     common: dict[str, Any] = {"answers": answers, "hooks": hooks, "output_dir": bench.scratch}
-    if isinstance(objective, GoldObjective) and isinstance(bench.teacher, LocalRunTeacher):
+    if isinstance(objective, GoldObjective) and isinstance(bench.teacher, LocalRunTeacher | AcrossRunTeacher):
         from opd.training.gold import GoldTrainer
+        from opd.training.gold_across import TeacherSide
 
+        if isinstance(bench.teacher, AcrossRunTeacher):
+            maps = bench.teacher.reading.correspondence
+            common["across"] = TeacherSide(maps.student, maps.teacher, bench.teacher.prompts)
         teacher = bench.teacher.model
         return GoldTrainer(student, teacher, bench.train_ids, plan, recipe, beta=objective.beta, **common)
     signal = bench.teacher.signal()

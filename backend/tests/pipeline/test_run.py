@@ -203,13 +203,21 @@ def test_a_context_that_is_too_short_is_refused(models: Path, tmp_path: Path) ->
     assert "context of 128" in error.message
 
 
-def test_another_vocabulary_is_refused(models: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("objective", ["divergence", "gold"])
+def test_another_vocabulary_is_read_as_text(models: Path, tmp_path: Path, objective: str) -> None:
     folder = save_model(tmp_path / "other")
     text = (folder / "tokenizer.json").read_text()
     (folder / "tokenizer.json").write_text(text.replace('"a": 4', '"§": 4'))
-    run = RunStore(tmp_path).create(config(models, teacher={"type": "local", "model": str(folder)}))
-    assert run_folder(run) == 2
-    assert "different vocabularies" in (finished(run).error or pytest.fail("no error")).message
+    settings = {"teacher": {"type": "local", "model": str(folder)}, "objective": {"type": objective}, "max_steps": 2}
+    run = RunStore(tmp_path).create(config(models, **settings))
+    assert run_folder(run) == 0
+    summary = run.summary()
+    assert summary.started is not None
+    assert "across tokenizers" in summary.started.signal
+    assert summary.latest["scored_share"] is not None
+    assert [alarm.code for alarm in summary.alarms if alarm.step == 0] == ["gold_across_tokenizers"] * (
+        objective == "gold"
+    )
 
 
 def test_no_chat_template_is_refused(models: Path, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_server_that_must_not_be_believed_is_refused_before_the_first_step(
 
 def test_a_server_with_another_tokenizer_is_found_out_by_its_words(folders: Path, tmp_path: Path) -> None:
     tokenizer = byte_level(*OTHER)
-    with serving(fake_server("vllm", Brain(model_for(tokenizer, seed=3), tokenizer))) as url:
+    with serving(fake_server("vllm", Brain(model_for(tokenizer, seed=3, vocab_size=600), tokenizer))) as url:
         run = RunStore(tmp_path).create(config(folders, server(url)))
         assert run_folder(run) == 2
     failure = run.failure()

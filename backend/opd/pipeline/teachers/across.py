@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from opd.config import DivergenceObjective, RunConfig
+from opd.config import DivergenceObjective, RunConfig, TopKForwardObjective, TopKReverseObjective
 from opd.data_loader import PromptRecord
 from opd.evaluation.measure import weights_digest
 from opd.objectives.alignment import TextCodec
@@ -27,6 +27,7 @@ class AcrossRunTeacher:
     Attributes:
         model: the loaded model; TRL's GOLDTrainer wants it as it is.
         reading: both tokenizers.
+        prompts: by the student's ids of a prompt, the teacher's.
 
     Args:
         records: all prompts of the run.
@@ -37,7 +38,7 @@ class AcrossRunTeacher:
         self, model: Any, reading: Reading, config: RunConfig, records: Sequence[PromptRecord], *, share: float
     ):
         self.model, self.reading, self._config, self._share = model, reading, config, share
-        self._prompts = reading.prompts(records)
+        self.prompts = reading.prompts(records)
         ends = reading.codec.eos_ids
         self._laws = ModelLaws(model, pad_id=ends[0])
 
@@ -92,8 +93,15 @@ class AcrossRunTeacher:
 
     def signal(self) -> Signal | None:
         """See `RunTeacher`; None where the objective brings a trainer of its own."""
-        objective = self._config.objective
-        return ViewSignal(self._view(objective.beta)) if isinstance(objective, DivergenceObjective) else None
+        match self._config.objective:
+            case DivergenceObjective(beta=beta):
+                return ViewSignal(self._view(beta))
+            case TopKForwardObjective():  # whole laws are at hand, so nothing is cut off
+                return ViewSignal(self._view(0.0))
+            case TopKReverseObjective():
+                return ViewSignal(self._view(1.0))
+            case _:
+                return None
 
     def scorer(self) -> ViewScorer:
         """See `RunTeacher`."""
@@ -103,7 +111,7 @@ class AcrossRunTeacher:
         """Nothing to end."""
 
     def _view(self, beta: float) -> AcrossView:
-        return AcrossView(self.reading.correspondence, self._laws, self._prompts, beta=beta)
+        return AcrossView(self.reading.correspondence, self._laws, self.prompts, beta=beta)
 
 
 def _bytes(codec: TextCodec, ids: Sequence[int]) -> bytes:

@@ -6,13 +6,21 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-from opd.config import DivergenceObjective, RunConfig
+from opd.config import (
+    DivergenceObjective,
+    PolicyGradientObjective,
+    RunConfig,
+    TopKForwardObjective,
+    TopKReverseObjective,
+)
 from opd.data_loader import PromptRecord
 from opd.evaluation.measure import weights_digest
 from opd.evaluation.scoring import LocalScorer
 from opd.training.decoding import Completion, generate
+from opd.training.listed import ListedView, LocalLaws
 from opd.training.models import Student, encode_prompts
 from opd.training.signals import LocalDistribution, Signal
+from opd.training.views import ViewSignal
 
 
 class LocalRunTeacher:
@@ -67,11 +75,16 @@ class LocalRunTeacher:
 
     def signal(self) -> Signal | None:
         """See `RunTeacher`; None where the objective brings a trainer of its own."""
-        objective = self._config.objective
-        if not isinstance(objective, DivergenceObjective):
-            return None
-        itself = self._config.teacher.model == self._config.student.model
-        return LocalDistribution(self.model, beta=objective.beta, as_student=itself)
+        match self._config.objective:
+            case DivergenceObjective(beta=beta):
+                itself = self._config.teacher.model == self._config.student.model
+                return LocalDistribution(self.model, beta=beta, as_student=itself)
+            case TopKForwardObjective(type=kind, top_k=top_k) | TopKReverseObjective(type=kind, top_k=top_k):
+                return ViewSignal(ListedView(LocalLaws(self.model, top_k=top_k), kind))
+            case PolicyGradientObjective(type=kind):
+                return ViewSignal(ListedView(LocalLaws(self.model, top_k=1), kind))
+            case _:
+                return None
 
     def scorer(self) -> LocalScorer:
         """See `RunTeacher`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from opd.data_loader import PromptRecord
@@ -36,7 +36,7 @@ class Reading:
         """What each side's tokens mean in the other's."""
         return Correspondence(student_codec(self._student), self.codec)
 
-    def prompts(self, records: Sequence[PromptRecord]) -> Mapping[Ids, Ids]:
+    def prompts(self, records: Sequence[PromptRecord]) -> dict[Ids, Ids]:
         """By the student's ids of a prompt the teacher's: its own template, its own tokens."""
         if not records:
             return {}
