@@ -74,6 +74,7 @@ export const setupStrings = {
     batch: "Batch size",
     rate: "Learning rate",
     beta: "Divergence (β)",
+    topK: "Tokens listed",
     betaLow: "forward KL",
     betaHigh: "reverse KL",
     tokens: "Completion limit",

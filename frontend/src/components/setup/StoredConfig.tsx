@@ -51,7 +51,8 @@ export function StoredConfig({ runId }: { runId: string }) {
           <Fact name={strings.setup.rate}>
             {config.learning_rate === null ? strings.setup.auto : learningRate(config.learning_rate)}
           </Fact>
-          <Fact name={strings.setup.beta}>{config.objective.beta.toFixed(2)}</Fact>
+          {"beta" in config.objective && <Fact name={strings.setup.beta}>{config.objective.beta.toFixed(2)}</Fact>}
+          {"top_k" in config.objective && <Fact name={strings.setup.topK}>{count(config.objective.top_k)}</Fact>}
           <Fact name={strings.setup.tokens}>{count(config.sampling.max_completion_tokens)}</Fact>
           <Fact name={strings.setup.groups.baseline}>{config.baseline.enabled ? "on" : "off"}</Fact>
         </Facts>
