@@ -13,8 +13,9 @@ from opd.api.deps import Studio, get_studio
 from opd.api.opd import StartAnswer
 from opd.api.status import RunListItem, RunStatus, describe_run, list_item, list_items
 from opd.config import RunConfig
-from opd.errors import InputError, NotFoundError
+from opd.errors import BusyError, InputError, NotFoundError
 from opd.events import SampleRecorded, VerdictReached
+from opd.export_jobs import running
 from opd.store.files import read_tail
 from opd.store.money.budget import set_budget
 
@@ -140,6 +141,8 @@ def get_run(run_id: RunIdInPath, studio: StudioDep) -> RunDetail:
 @router.delete("/{run_id}", operation_id="deleteRun", responses=errors(404, 409))
 def delete_run(run_id: RunIdInPath, studio: StudioDep) -> RunDeleted:
     """Remove a run's folder for good. A run at work is refused with 409."""
+    if running(studio.store.get(run_id)) is not None:
+        raise BusyError(f"Run {run_id} is being exported.", hint="Delete it when that has ended.")
     studio.jobs.delete(run_id)
     studio.summaries.forget(run_id)
     return RunDeleted(run_id=run_id)

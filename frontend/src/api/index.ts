@@ -2,7 +2,7 @@
 import { generatedApi } from "./schema.gen";
 
 export const opdApi = generatedApi.enhanceEndpoints({
-  addTagTypes: ["runs", "datasets", "teachers", "keys"],
+  addTagTypes: ["runs", "exports", "datasets", "teachers", "keys"],
   endpoints: {
     listRuns: { providesTags: ["runs"] },
     getRun: { providesTags: ["runs"] },
@@ -12,6 +12,9 @@ export const opdApi = generatedApi.enhanceEndpoints({
     resumeRun: { invalidatesTags: ["runs"] },
     tagRun: { invalidatesTags: ["runs"] },
     deleteRun: { invalidatesTags: ["runs", "teachers"] },
+    // What is exported lies in the run's folder, which the run's page lists.
+    listExports: { providesTags: ["exports"], keepUnusedDataFor: 0 },
+    startExport: { invalidatesTags: ["exports"] },
     listDatasets: { providesTags: ["datasets"] },
     uploadDataset: { invalidatesTags: ["datasets"] },
     getDataset: { providesTags: ["datasets"] },
@@ -42,6 +45,7 @@ export const {
   useGetSystemQuery,
   useLazyListTeachersQuery,
   useListDatasetsQuery,
+  useListExportsQuery,
   useListKeysQuery,
   useListRunsQuery,
   useListTeachersQuery,
@@ -51,6 +55,7 @@ export const {
   useReadConfigMutation,
   useRenderDatasetQuery,
   useResumeRunMutation,
+  useStartExportMutation,
   useStartRunMutation,
   useStopRunMutation,
   useTagRunMutation,

@@ -179,6 +179,16 @@ const injectedRtkApi = api.injectEndpoints({
         body: queryArg.newCap,
       }),
     }),
+    startExport: build.mutation<StartExportApiResponse, StartExportApiArg>({
+      query: (queryArg) => ({
+        url: `/api/runs/${queryArg.runId}/export`,
+        method: "POST",
+        body: queryArg.exportRequest,
+      }),
+    }),
+    listExports: build.query<ListExportsApiResponse, ListExportsApiArg>({
+      query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/exports` }),
+    }),
     getLog: build.query<GetLogApiResponse, GetLogApiArg>({
       query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/log` }),
     }),
@@ -374,6 +384,19 @@ export type SetBudgetApiArg = {
   /** Id of a run. */
   runId: string;
   newCap: NewCap;
+};
+export type StartExportApiResponse =
+  /** status 200 Successful Response */ ExportRecord;
+export type StartExportApiArg = {
+  /** Id of a run. */
+  runId: string;
+  exportRequest: ExportRequest;
+};
+export type ListExportsApiResponse =
+  /** status 200 Successful Response */ Exports;
+export type ListExportsApiArg = {
+  /** Id of a run. */
+  runId: string;
 };
 export type GetLogApiResponse = /** status 200 Successful Response */ LogTail;
 export type GetLogApiArg = {
@@ -1520,6 +1543,54 @@ export type NewCap = {
   /** Dollars, or tokens where the run is capped by tokens; never below what is spent and held. */
   cap: number;
 };
+export type Check = {
+  found: string;
+  what: string;
+};
+export type ExportedFile = {
+  name: string;
+  num_bytes: number;
+  sha256: string;
+};
+export type ExportReport = {
+  checks: Check[];
+  duration_s: number;
+  files: ExportedFile[];
+  form: "lora" | "merged" | "gguf" | "ollama";
+  /** One command or line of code. */
+  how_to_use: string;
+  /** The folder on this machine. */
+  path: string;
+  /** Number format of a GGUF file's matrices. */
+  precision: string | null;
+  run_id: string;
+  /** The checkpoint's; None for the run's finished model. */
+  step: number | null;
+};
+export type ExportRecord = {
+  done: number;
+  error: RunFailure | null;
+  form: "lora" | "merged" | "gguf" | "ollama";
+  /** What it is doing, in words. */
+  phase: string;
+  report: ExportReport | null;
+  state: "running" | "done" | "failed";
+  /** Phases done, of so many. */
+  total: number;
+};
+export type ExportRequest = {
+  /** lora: the adapters alone. merged: a complete model folder. gguf: one file for llama.cpp. ollama: that and a
+    Modelfile. */
+  form: "lora" | "merged" | "gguf" | "ollama";
+  /** How GGUF stores matrices. */
+  precision?: "f16" | "bf16" | "f32";
+  /** A checkpoint's; None takes the finished model. */
+  step?: number | null;
+};
+export type Exports = {
+  items: ExportRecord[];
+  run_id: string;
+};
 export type LogTail = {
   run_id: string;
   text: string;
@@ -1646,6 +1717,8 @@ export const {
   useGetRunQuery,
   useGetBudgetQuery,
   useSetBudgetMutation,
+  useStartExportMutation,
+  useListExportsQuery,
   useGetLogQuery,
   useGetReportQuery,
   useResumeRunMutation,

@@ -13,6 +13,7 @@ export type {
   DatasetItem,
   Estimate,
   EvaluationFinished,
+  ExportRecord,
   Interval,
   KeyPresence,
   LocalModel,

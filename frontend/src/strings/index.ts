@@ -6,6 +6,7 @@
 import { beforeStrings } from "./before";
 import { chartsStrings } from "./charts";
 import { datasetsStrings } from "./datasets";
+import { exportStrings } from "./exports";
 import { frameStrings } from "./frame";
 import { runStrings } from "./run";
 import { runsStrings } from "./runs";
@@ -22,6 +23,7 @@ export const strings = {
   ...runStrings,
   ...chartsStrings,
   ...verdictStrings,
+  ...exportStrings,
   ...runsStrings,
   ...datasetsStrings,
   ...teachersStrings,

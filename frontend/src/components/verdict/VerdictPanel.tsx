@@ -1,5 +1,6 @@
 /** The right column when a run has ended: did it help, how sure is that, and what now. */
 import { Anchor, Button } from "@mantine/core";
+import { lazy, Suspense } from "react";
 import { useNavigate } from "react-router";
 
 import { useGetRunQuery, useResumeRunMutation } from "../../api";
@@ -23,6 +24,8 @@ import { Fact, Facts, Section } from "../ui/Section";
 import { IntervalBars, type IntervalRow } from "./IntervalBars";
 import classes from "./verdict.module.css";
 
+const ExportPanel = lazy(async () => ({ default: (await import("./ExportPanel")).ExportPanel }));
+
 const SUBJECTS = ["before", "sft", "after", "teacher"] as const;
 const MAIN_METRICS = ["exact_match", "reverse_kl"];
 const COLORS = { before: "var(--before)", sft: "var(--sft)", after: "var(--after)", teacher: "var(--teacher)" };
@@ -44,6 +47,11 @@ export function VerdictPanel({ view }: { view: RunView }) {
         {summary.verdict && <Lines verdict={summary.verdict} />}
         <Notes view={view} />
         {run && <Results run={run} view={view} />}
+        {run && hasStudent(run) && (
+          <Suspense>
+            <ExportPanel run={run} />
+          </Suspense>
+        )}
       </section>
       <div className={side.startBar}>
         <Next view={view} run={run} />
@@ -220,9 +228,10 @@ const REPORTS = [
   ["json", strings.verdict.asJson],
 ] as const;
 
+const hasStudent = (run: RunDetail) => run.files.some((file) => file.name === "student/config.json");
+
 function Results({ run, view }: { run: RunDetail; view: RunView }) {
-  const has = (name: string) => run.files.some((file) => file.name === name || file.name.startsWith(`${name}/`));
-  const reports = REPORTS.filter(([format]) => has(`report.${format}`));
+  const reports = REPORTS.filter(([format]) => run.files.some((file) => file.name === `report.${format}`));
   const { summary } = view;
   const now = useNow(false);
   return (
@@ -250,7 +259,7 @@ function Results({ run, view }: { run: RunDetail; view: RunView }) {
             </span>
           </Fact>
         )}
-        {has("student") && (
+        {hasStudent(run) && (
           <Fact name={strings.verdict.student}>
             <CopyButton size="compact-xs" text={`${run.path}/student`}>
               {strings.verdict.copyPath}
