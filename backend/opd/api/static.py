@@ -17,7 +17,14 @@ _NO_PAGES = (
     b"<!doctype html><title>OPD Studio</title><h1>OPD Studio</h1>"
     b"<p>The server runs, but its pages are not built. In a checkout: <code>make build</code>.</p>"
 )
-_NOT_FOUND = {"error": {"code": "not_found", "message": "There is nothing at this address.", "hint": "", "details": {}}}
+_NOT_FOUND = {
+    "error": {
+        "code": "not_found",
+        "message": "There is nothing at this address.",
+        "hint": "See /api/openapi.json for the addresses that there are.",
+        "details": {},
+    }
+}
 # Types that some systems' tables get wrong; a browser refuses scripts of another type.
 _TYPES = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 

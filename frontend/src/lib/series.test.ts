@@ -45,6 +45,17 @@ describe("bucketed series", () => {
     );
   });
 
+  it("keeps the past as fine as the present while it grows", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 5000 }), fc.integer({ min: 2, max: 40 }), (length, maxBuckets) => {
+        const series = seriesOf(Array.from({ length }, () => 1), maxBuckets);
+        const widths = series.first.map((first, at) => (series.last[at] ?? 0) - first + 1);
+        expect(new Set(widths.slice(0, -1)).size).toBeLessThanOrEqual(1);
+        expect(widths.at(-1)).toBeLessThanOrEqual(widths[0] ?? 1);
+      }),
+    );
+  });
+
   it("shows a one-step spike among 100,000 points at full range", () => {
     const points = Array.from({ length: 100_000 }, (_, at) => Math.sin(at / 500));
     points[71_234] = 40;

@@ -56,7 +56,12 @@ export function lastStep(series: Series): number {
   return series.last.at(-1) ?? 0;
 }
 
-/** Adds one step in place and halves the number of buckets whenever there would be too many. */
+/**
+ * Adds one step in place and halves the number of buckets whenever there would be too many.
+ *
+ * All buckets but the last are of one width: a new step goes into the last one until that is as wide as the first.
+ * Were it always a bucket of its own, halving again and again would leave the whole past in a handful of buckets.
+ */
 export function appendPoint(
   series: Series,
   step: number,
@@ -65,6 +70,12 @@ export function appendPoint(
   maxBuckets = MAX_BUCKETS,
 ): void {
   const finite = value !== null && Number.isFinite(value) ? value : null;
+  const width = (series.last[0] ?? 0) - (series.first[0] ?? 0) + 1;
+  const at = series.first.length - 1;
+  if (width > 1 && at > 0 && step - (series.first[at] ?? 0) < width) {
+    widen(series, at, step, time, finite);
+    return;
+  }
   series.first.push(step);
   series.last.push(step);
   series.time.push(time);
@@ -73,6 +84,17 @@ export function appendPoint(
   series.mean.push(finite);
   series.num.push(finite === null ? 0 : 1);
   if (series.first.length > maxBuckets) Object.assign(series, merged(series, 2));
+}
+
+function widen(series: Series, at: number, step: number, time: number, value: number | null): void {
+  series.last[at] = step;
+  series.time[at] = time;
+  if (value === null) return;
+  const num = series.num[at] ?? 0;
+  series.min[at] = Math.min(series.min[at] ?? value, value);
+  series.max[at] = Math.max(series.max[at] ?? value, value);
+  series.mean[at] = ((series.mean[at] ?? 0) * num + value) / (num + 1);
+  series.num[at] = num + 1;
 }
 
 /**

@@ -5,12 +5,14 @@ import { useParams, useSearchParams } from "react-router";
 import { Pending } from "../components/Pending";
 import { BeforeStart } from "../components/run/BeforeStart";
 import { IdlePanel } from "../components/run/IdlePanel";
-import { SetupPanel } from "../components/setup/SetupPanel";
 import { useDraft } from "../components/setup/useDraft";
 import { markTourSeen } from "../components/tour/Invitation";
 import { strings } from "../strings";
 import { Columns } from "./Columns";
 
+/** The form brings most of the controls; it is fetched beside the start page, which does not wait for it. */
+const setupPanel = import("../components/setup/SetupPanel");
+const SetupPanel = lazy(async () => ({ default: (await setupPanel).SetupPanel }));
 const FirstTour = lazy(() => import("../components/tour/FirstTour"));
 const WatchedRun = lazy(async () => ({ default: (await import("./WatchedRun")).WatchedRun }));
 
@@ -30,7 +32,7 @@ function NewRun() {
       tab={tab}
       onTab={setTab}
       columns={[
-        { id: "setup", label: strings.setup.title, content: <SetupPanel draft={draft} /> },
+        { id: "setup", label: strings.setup.title, content: <Suspense><SetupPanel draft={draft} /></Suspense> },
         { id: "run", label: strings.run.title, content: <IdlePanel draft={draft} onExample={() => setTab("side")} /> },
         { id: "side", label: strings.before.title, content: <BeforeStart draft={draft} /> },
       ]}

@@ -1,6 +1,6 @@
 /** Appearance, this machine, and what a bug report needs. */
 import { Anchor, Button, SegmentedControl, Switch, useMantineColorScheme } from "@mantine/core";
-import { useState } from "react";
+import { useId, useState } from "react";
 
 import { useGetSystemQuery } from "../api";
 import { diagnosticsText } from "../components/diagnostics";
@@ -17,6 +17,7 @@ import page from "./page.module.css";
 export function SettingsPage() {
   const { data: machine } = useGetSystemQuery(undefined, { refetchOnMountOrArgChange: true });
   const { colorScheme, setColorScheme } = useMantineColorScheme();
+  const hintId = useId();
   const [singleKeys, setSingleKeys] = useState(singleKeysEnabled);
   const [widths, setWidths] = useState(() => readPreference("columns"));
   return (
@@ -41,7 +42,7 @@ export function SettingsPage() {
           <Switch
             mt="md"
             label={strings.settings.singleKeys}
-            description={strings.settings.singleKeysHint}
+            aria-describedby={hintId}
             checked={singleKeys}
             onChange={(event) => {
               const on = event.currentTarget.checked;
@@ -49,6 +50,9 @@ export function SettingsPage() {
               writePreference("single-keys", on ? null : "off");
             }}
           />
+          <p id={hintId} className={classes.switchHint}>
+            {strings.settings.singleKeysHint}
+          </p>
           {widths !== null && (
             <Button
               mt="md"
@@ -62,29 +66,6 @@ export function SettingsPage() {
               {strings.settings.resetWidths}
             </Button>
           )}
-        </section>
-        <section className={`${page.card} ${page.padded}`}>
-          <h2>{strings.settings.diagnostics}</h2>
-          <p className="dim" style={{ marginBottom: 12 }}>
-            {strings.settings.diagnosticsHint}
-          </p>
-          <CopyButton text={() => diagnosticsText({ machine })}>{strings.error.copy}</CopyButton>
-          <More title={strings.settings.diagnosticsShow}>
-            <pre className={classes.diagnostics} tabIndex={0} aria-label={strings.settings.diagnostics}>
-              {diagnosticsText({ machine })}
-            </pre>
-          </More>
-        </section>
-        <section className={`${page.card} ${page.padded}`}>
-          <h2>{strings.settings.about}</h2>
-          {strings.settings.aboutText.map((text) => (
-            <p key={text} className={classes.about}>
-              {text}
-            </p>
-          ))}
-          <Anchor href="/third-party-licenses.md" target="_blank" size="sm">
-            {strings.settings.licences}
-          </Anchor>
         </section>
         {machine && (
           <section className={`${page.card} ${page.padded}`}>
@@ -122,6 +103,29 @@ export function SettingsPage() {
             </Facts>
           </section>
         )}
+        <section className={`${page.card} ${page.padded}`}>
+          <h2>{strings.settings.diagnostics}</h2>
+          <p className="dim" style={{ marginBottom: 12 }}>
+            {strings.settings.diagnosticsHint}
+          </p>
+          <CopyButton text={() => diagnosticsText({ machine })}>{strings.error.copy}</CopyButton>
+          <More title={strings.settings.diagnosticsShow}>
+            <pre className={classes.diagnostics} tabIndex={0} aria-label={strings.settings.diagnostics}>
+              {diagnosticsText({ machine })}
+            </pre>
+          </More>
+        </section>
+        <section className={`${page.card} ${page.padded}`}>
+          <h2>{strings.settings.about}</h2>
+          {strings.settings.aboutText.map((text) => (
+            <p key={text} className={classes.about}>
+              {text}
+            </p>
+          ))}
+          <Anchor href="/third-party-licenses.md" target="_blank" size="sm">
+            {strings.settings.licences}
+          </Anchor>
+        </section>
       </div>
     </div>
   );

@@ -36,7 +36,7 @@ export const datasetsStrings = {
     twins: (number: number) => `${plural(number, "line")} repeat an earlier prompt.`,
     twin: (line: number, first: number) => `line ${count(line)} is line ${count(first)}`,
     twinsNext: "Nothing has to be done: repeated prompts count more. The cleaned file has each once.",
-    leak: (number: number, name: string) => `${plural(number, "prompt")} are in ${name} as well.`,
+    leak: (number: number, name: string) => `In ${name} as well: ${plural(number, "prompt")} of this file.`,
     leakNext: "Do not train on the one and measure on the other: the verdict would show memory and not skill.",
     cleaned: "Download cleaned file",
     cleanedHint: "Chat messages, one line a prompt, none twice, nothing that cannot be used.",

@@ -14,7 +14,7 @@ export const runsStrings = {
     started: "Started",
     took: "Took",
     filter: "Filter by name, tag or model",
-    compare: (number: number) => `Compare ${number}`,
+    compare: (number: number) => (number === 0 ? "Compare" : `Compare ${number}`),
     compareHint: "Tick two to eight runs to compare them",
     select: (name: string) => `Select ${name}`,
     remove: (name: string) => `Delete ${name}`,

@@ -51,6 +51,8 @@ export class SeriesPlot {
   private plot: uPlot | null = null;
   private view: ChartView;
   private shape = "";
+  /** By line: some of its buckets hold more than one step, so that their extremes are no points of the raw course. */
+  private isMerged: boolean[] = [];
   private readonly observer: ResizeObserver;
 
   constructor(
@@ -126,10 +128,12 @@ export class SeriesPlot {
   private columns(): uPlot.AlignedData {
     const { lines, range, smoothing, xAxis } = this.view;
     const budget = Math.max(400, 2 * this.element.clientWidth);
+    this.isMerged = [];
     const tables = lines.map((line): uPlot.AlignedData => {
       const start = line.series.time[0] ?? 0;
       const window = range && xAxis === "step" ? slice(line.series, range[0], range[1]) : line.series;
       const series = bucketed(window, budget);
+      this.isMerged.push(series.num.some((num) => num > 1));
       const xs = xAxis === "step" ? series.last : series.time.map((time) => (time - start) / 60);
       return [xs, series.min, series.max, series.mean, smoothed(series.mean, smoothing)];
     });
@@ -168,10 +172,12 @@ export class SeriesPlot {
       const first = 1 + at * COLUMNS_PER_LINE;
       marks[first + (smoothing > 0 ? 3 : 2)] = stroke;
       const dash = line.dash ? { dash: line.dash } : {};
-      const hidden = { stroke: "transparent", width: 0, points: { show: false } };
+      // A band one bucket wide is thinner than a pixel: only with an edge does a spike of one step stay visible.
+      const edge = withAlpha(stroke, 0.6);
+      const extreme = { stroke: () => (this.isMerged[at] ? edge : "transparent"), width: 1, points: { show: false } };
       series.push(
-        hidden,
-        hidden,
+        extreme,
+        extreme,
         { stroke: withAlpha(stroke, smoothing > 0 ? 0.34 : 1), width: smoothing > 0 ? 1 : 1.75, ...dash, points: points(stroke, smoothing > 0) },
         { stroke, width: 2, ...dash, show: smoothing > 0, points: { show: false } },
       );
@@ -257,7 +263,8 @@ function padded(low: number | null, high: number | null): uPlot.Range.MinMax {
 
 function linearRange(low: number | null, high: number | null): uPlot.Range.MinMax {
   if (low === null || high === null) return [0, 1];
-  if (low === high) return low === 0 ? [0, 1] : low > 0 ? [0, low * 1.25] : [low * 1.25, 0];
+  // Averages of one value differ in their last digits.
+  if (high - low <= 1e-9 * Math.abs(high)) return low === 0 ? [0, 1] : low > 0 ? [0, low * 1.25] : [low * 1.25, 0];
   const pad = (high - low) * 0.08;
   // A curve of positive values that comes near zero is read against zero.
   const floor = low >= 0 && low - pad < (high - low) * 0.25 ? 0 : low - pad;

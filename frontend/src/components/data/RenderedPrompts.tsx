@@ -1,5 +1,5 @@
 /** Prompts as a model reads them: token by token through its chat template, with what is trained on and what is not. */
-import { Select } from "@mantine/core";
+import { Loader, Select } from "@mantine/core";
 import { useState } from "react";
 
 import { useListTeachersQuery, useRenderDatasetQuery } from "../../api";
@@ -37,6 +37,11 @@ export function RenderedPrompts({ datasetId }: { datasetId: string }) {
         />
         {currentData && <Lengths rendering={currentData} />}
       </div>
+      {!currentData && !problem && (
+        <output className={classes.padded}>
+          <Loader size={16} />
+        </output>
+      )}
       {problem && (
         <div className={classes.padded}>
           <FailureNotice failure={problem} />

@@ -1,5 +1,6 @@
 /** The right column of a new run: what is ready, what it will take, and Start. */
 import { Anchor, Button, Loader, Progress } from "@mantine/core";
+import { lazy, Suspense } from "react";
 import { Link } from "react-router";
 
 import { useEstimateCostQuery, useListRunsQuery, usePreflightQuery } from "../../api";
@@ -15,9 +16,11 @@ import { FailureNotice, Notice } from "../ui/Notice";
 import { Section } from "../ui/Section";
 import { useStart } from "../useStart";
 import classes from "./BeforeStart.module.css";
-import { CopyAs } from "./CopyAs";
 import side from "./side.module.css";
 import { Scenarios } from "./Scenarios";
+
+/** Not needed for the first paint. */
+const CopyAs = lazy(async () => ({ default: (await import("./CopyAs")).CopyAs }));
 
 const ICONS = { ok: IconCheck, warn: IconWarn, fail: IconCross };
 
@@ -38,7 +41,7 @@ export function BeforeStart({ draft }: { draft: Draft }) {
   return (
     <div className={side.side}>
       <section className={side.sideScroll} aria-label={strings.before.title} tabIndex={0}>
-        <Section title={strings.before.title} aside={config && <CopyAs draft={draft} />}>
+        <Section title={strings.before.title} aside={config && <Suspense><CopyAs draft={draft} /></Suspense>}>
           {!draft.isComplete && <p className="dim">{strings.setup.incomplete}</p>}
           {fieldProblems.length > 0 && (
             <Notice tone="bad" title={strings.before.problems}>

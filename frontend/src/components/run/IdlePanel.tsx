@@ -18,6 +18,7 @@ import { StepGlyph } from "./StepGlyph";
 import { useNow } from "./useNow";
 
 const EXAMPLE = "on_policy_prompts.jsonl";
+const SHORT_CONTEXT = 1024;
 const NUM_RECENT = 4;
 
 export function IdlePanel({ draft, onExample }: { draft: Draft; onExample?: () => void }) {
@@ -40,7 +41,11 @@ export function IdlePanel({ draft, onExample }: { draft: Draft; onExample?: () =
     const bySize = models.filter((model) => model.origin === "bundled").toSorted((a, b) => a.num_parameters - b.num_parameters);
     const [smallest, largest] = [bySize[0], bySize.at(-1)];
     if (draft.get("teacher.model") === "" && largest) draft.set("teacher.model", largest.id);
-    if (draft.get("student.model") === "" && smallest) draft.set("student.model", smallest.id);
+    if (draft.get("student.model") === "" && smallest) {
+      draft.set("student.model", smallest.id);
+      // Its context is short: a longer limit could never be reached.
+      if (smallest.context_length < SHORT_CONTEXT) draft.set("sampling.max_completion_tokens", smallest.context_length / 4);
+    }
     onExample?.();
   }
 

@@ -1,7 +1,7 @@
 /** How long and how the student learns: presets, the few settings that matter most, and the rest on demand. */
 import { Button, Collapse, Slider, Text, TextInput, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import { useId, useState } from "react";
+import { lazy, Suspense, useId, useState } from "react";
 
 import type { Machine } from "../../api/types";
 import { editedPaths, type FieldSpec, type Json, type Tree } from "../../lib/configForm";
@@ -12,7 +12,8 @@ import { FieldControl } from "./FieldControl";
 import { optionUnfit } from "./fits";
 import classes from "./setup.module.css";
 import type { Draft } from "./useDraft";
-import { YamlDialog } from "./YamlDialog";
+
+const YamlDialog = lazy(async () => ({ default: (await import("./YamlDialog")).YamlDialog }));
 
 /** Settings with a place of their own; the others are under "Advanced". */
 const MAIN = [
@@ -71,7 +72,11 @@ export function Recipe({ draft, machine }: { draft: Draft; machine: Machine | un
       <Button variant="default" size="xs" onClick={() => setPasting(true)}>
         {strings.setup.yamlLoad}
       </Button>
-      <YamlDialog draft={draft} opened={pasting} onClose={() => setPasting(false)} />
+      {pasting && (
+        <Suspense>
+          <YamlDialog draft={draft} opened onClose={() => setPasting(false)} />
+        </Suspense>
+      )}
     </div>
   );
 }

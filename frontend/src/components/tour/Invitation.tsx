@@ -14,8 +14,8 @@ export function markTourSeen(): void {
 }
 
 export function Invitation() {
-  const [seen, setSeen] = useState(() => readPreference(SEEN) === "seen");
-  if (seen) return null;
+  const [declined, setDeclined] = useState(false);
+  if (declined || readPreference(SEEN) === "seen") return null;
   return (
     <div className={classes.invitation}>
       <p>{strings.tour.invitation}</p>
@@ -28,7 +28,7 @@ export function Invitation() {
         color="gray"
         onClick={() => {
           markTourSeen();
-          setSeen(true);
+          setDeclined(true);
         }}
       >
         {strings.tour.skip}
