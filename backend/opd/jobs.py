@@ -24,9 +24,9 @@ from opd.config import ChatTeacher, RunConfig, ServerTeacher, resolve_paths
 from opd.errors import BusyError, ConfigError, InputError, NotFoundError, StorageError
 from opd.events import RunFailure
 from opd.keys import VARIABLES, Keys, provider_of_server
-from opd.store.files import write_json
 from opd.store.runs import ACTIVE, RESUMABLE, RunFolder, RunStore, StopMode, new_run_id
 from opd.store.studio import StudioDb
+from opd.terms import require_accepted
 
 PIPELINE = ("-P", "-m", "opd.pipeline")
 _GATE_TIMEOUT_S = 60
@@ -80,11 +80,12 @@ class Jobs:
 
         Raises:
             BusyError: a run is at work on this device; `details.run_id` names it.
-            InputError: the request id was used for another configuration.
+            InputError: the request id was used for another configuration, or a notice was not accepted.
             NotFoundError: the run of this request id was deleted.
             StorageError: the process could not be started.
         """
         config = resolve_paths(config, Path.cwd())
+        require_accepted(config, acknowledged)
         with self._gate():
             run_id, known = self._run_id_for(request_id, config)
             run = self._find(run_id)
@@ -104,15 +105,17 @@ class Jobs:
                 self._db.mark_started(request_id)
             return run
 
-    def claim(self, config: RunConfig) -> RunFolder:
+    def claim(self, config: RunConfig, *, acknowledged: Sequence[str] = ()) -> RunFolder:
         """Make a run's folder for this very process (`opd train`), under the same rules.
 
         Raises:
             BusyError: a run is at work on this device.
+            TermsNotAcceptedError: a notice was not accepted.
         """
+        require_accepted(config, acknowledged)
         with self._gate():
             self._refuse_if_busy(config)
-            run = self._create(config, new_run_id(), ())
+            run = self._create(config, new_run_id(), acknowledged)
             run.record_process(os.getpid())
             return run
 
@@ -138,8 +141,8 @@ class Jobs:
         """
         with self._gate():
             run, config = self._resumable(run_id)
-            if acknowledged:
-                write_json(run.path / "acknowledged.json", list(acknowledged))
+            require_accepted(config, [*run.accepted(), *acknowledged])
+            run.accept(acknowledged)
             run.clear_marks()
             self._spawn(run, config)
             return run
@@ -243,8 +246,7 @@ class Jobs:
 
     def _create(self, config: RunConfig, run_id: str, acknowledged: Sequence[str]) -> RunFolder:
         run = self._store.create(config, run_id)
-        if acknowledged:
-            write_json(run.path / "acknowledged.json", list(acknowledged))
+        run.accept(acknowledged)
         return run
 
     def _refuse_if_busy(self, config: RunConfig) -> None:

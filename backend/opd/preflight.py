@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from opd.config import SIGNAL_WORDS, LocalTeacher, RunConfig
+from opd.config import SIGNAL_WORDS, ChatTeacher, LocalTeacher, RunConfig
 from opd.data_loader import DataReport, check_file, shared_prompts
 from opd.errors import DataError, OPDError
 from opd.estimate import find_size, prompt_lengths
 from opd.estimate.memory import estimate_memory, trains_adapter
 from opd.hub_cache import local_folder
 from opd.jobs import devices_clash
+from opd.keys import Keys
 from opd.machine import describe_machine, existing_parent, find_device, missing_training_packages
 from opd.model_files import KNOWN_MODELS, check_model_folder, nearest_models, read_facts
 from opd.store.runs import ACTIVE, RunStore
@@ -79,7 +81,19 @@ def preflight(config: RunConfig, *, store: RunStore) -> list[PreflightItem]:
             found = Finding("fail", error.message, error.hint)
         if found is not None:
             items.append(PreflightItem(id=name, title=title, **found._asdict()))
-    return items
+    return [*items[:1], *_chat(config, store), *items[1:]] if isinstance(config.teacher, ChatTeacher) else items
+
+
+def _chat(config: RunConfig, store: RunStore) -> list[PreflightItem]:
+    """What a chat teacher needs, looked at without sending anything."""
+    from opd.teachers.chat.readiness import look  # brings an HTTP client: only for whom it is needed
+
+    keys = Keys(store.root)
+    try:
+        found = look(config, lambda name: keys.presence_of(name).present)
+    except OPDError as error:
+        return [PreflightItem(id="teacher", status="fail", title="Teacher", detail=error.message, fix=error.hint)]
+    return [PreflightItem(**asdict(item)) for item in found]
 
 
 def _report(config: RunConfig) -> DataReport | None:
@@ -99,9 +113,11 @@ def _packages() -> Finding:
     return Finding("ok", "All are installed.")
 
 
-def _teacher(config: RunConfig) -> Finding:
+def _teacher(config: RunConfig) -> Finding | None:
     if isinstance(config.teacher, LocalTeacher):
         return _model(config.teacher.model)
+    if isinstance(config.teacher, ChatTeacher):
+        return None
     return Finding("ok", f"{config.teacher.model}, not on this machine.")
 
 
@@ -166,7 +182,8 @@ def _vocabulary(folder: Path | None) -> dict[str, int] | None:
 
 
 def _objective(config: RunConfig) -> Finding:
-    detail = f"{config.objective.type} uses the teacher's {SIGNAL_WORDS[config.objective.needs]}, token by token."
+    how = "not token-level" if config.objective.needs == "text" else "token by token"
+    detail = f"{config.objective.type} uses the teacher's {SIGNAL_WORDS[config.objective.needs]}, {how}."
     return Finding("ok", detail)
 
 

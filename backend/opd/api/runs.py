@@ -44,6 +44,8 @@ class RunDetail(ApiModel):
     config: RunConfig
     config_yaml: str
     """The same as YAML: what `opd train` takes."""
+    accepted: dict[str, str]
+    """Notices that a person has accepted for this run, such as a provider's terms: when (UTC) by code."""
     path: str
     """The run's folder."""
     files: list[RunFile]
@@ -133,6 +135,7 @@ def get_run(run_id: RunIdInPath, studio: StudioDep) -> RunDetail:
         status=describe_run(run, studio.summaries),
         config=config,
         config_yaml=config.as_yaml(),
+        accepted=run.accepted(),
         path=str(run.path),
         files=[RunFile(name=name, num_bytes=size) for name, size in run.files()],
     )

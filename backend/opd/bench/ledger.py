@@ -8,6 +8,7 @@ same wire with no ledger at all. So whatever else the machine does slows both, a
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from opd.config import ChatTeacher
 from opd.errors import ConfigError, RunFailedError
@@ -24,7 +26,8 @@ from opd.store.money import Ledger
 from opd.teachers.base import AnswerSampling
 from opd.teachers.chat import Ask, ChatApi, Purse, endpoint_of, price_of
 from opd.teachers.chat.apis import request_body
-from opd.teachers.chat.wire import Wire
+from opd.teachers.chat.gateway import MAX_ATTEMPTS
+from opd.teachers.chat.wire import TurnedAway, Wire
 
 Progress = Callable[[int, int | None], None]
 _CAP_USD = 1000.0
@@ -117,12 +120,21 @@ def _take_turns(path: Path, url: str, calls: int, concurrency: int, progress: Pr
                 begun = time.perf_counter()
                 chat.ask(block, stage="answers")
                 between = time.perf_counter()
-                for _ in threads.map(lambda ask: wire.send(request_body(ask, endpoint)), block):
+                for _ in threads.map(lambda ask: _send_plain(wire, request_body(ask, endpoint)), block):
                     pass
                 booked_s, plain_s = booked_s + between - begun, plain_s + time.perf_counter() - between
                 if progress is not None:
                     progress(start + len(block), calls)
     return booked_s, plain_s
+
+
+def _send_plain(wire: Wire, body: dict[str, Any]) -> None:
+    """A call without a ledger, as stubborn as one with it."""
+    for _ in range(MAX_ATTEMPTS):
+        with contextlib.suppress(TurnedAway):
+            wire.send(body)
+            return
+    raise RunFailedError("The bench's provider cannot be reached.", hint="Try again when the machine is less busy.")
 
 
 @contextmanager

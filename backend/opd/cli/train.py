@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from opd.cli.output import JsonOption, emit_json, say
 from opd.errors import InputError
 
 if TYPE_CHECKING:
+    from opd.config import RunConfig
     from opd.jobs import Jobs
     from opd.store.runs import RunFolder, RunStore
 
@@ -29,6 +31,9 @@ def train(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with this run instead (id, its first letters, or latest).")
     ] = None,
+    accept: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="Accept this notice, such as a provider's terms.")
+    ] = None,
     json: JsonOption = False,
 ) -> int:
     """Train a student as a configuration says, here and now. A studio of the same data folder shows it live.
@@ -37,7 +42,7 @@ def train(
     Exit codes: 0 done, 1 failed, 2 unusable input, 3 the device is taken, 130 stopped and saved.
     """
     store = open_store()
-    folder = _folder(open_jobs(store), store, config, resume)
+    folder = _folder(open_jobs(store), store, config, resume, accept or [])
     say(f"Run {folder.run_id} in {folder.path}")
     code = _run(folder, store)
     if json:
@@ -45,14 +50,26 @@ def train(
     return code
 
 
-def _folder(jobs: Jobs, store: RunStore, config: Path | None, resume: str | None) -> RunFolder:
+def _folder(jobs: Jobs, store: RunStore, config: Path | None, resume: str | None, accepted: list[str]) -> RunFolder:
     from opd.config import load_config
 
     if (config is None) == (resume is None):
         raise InputError("Give either a CONFIG.yaml or --resume RUN.", hint="See examples/local.yaml.")
     if config is not None:
-        return jobs.claim(load_config(config))
+        settings = load_config(config)
+        return jobs.claim(settings, acknowledged=[*accepted, *_accepted_here(settings, accepted)])
     return jobs.reclaim(find_run(store, resume or "").run_id)
+
+
+def _accepted_here(config: RunConfig, accepted: list[str]) -> list[str]:
+    """Ask the person at the terminal about a notice that is still open; in a script nobody is asked."""
+    from opd.terms import notice_for
+
+    notice = notice_for(config)
+    if notice is None or notice.code in accepted or not sys.stdin.isatty():
+        return []
+    say(f"{notice.title}: {notice.text}\n{notice.address}")
+    return [notice.code] if typer.confirm("Do you accept them for this run?", err=True) else []
 
 
 def _run(folder: RunFolder, store: RunStore) -> int:

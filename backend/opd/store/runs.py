@@ -1,6 +1,6 @@
 """Runs on disk: one folder each, and what can be told from it without asking any process.
 
-    <data dir>/runs/<run_id>/  config.yaml  events.db  process.json  STOP  exit.json  log.txt  tags.json
+    <data dir>/runs/<run_id>/  config.yaml  events.db  process.json  STOP  exit.json  log.txt  tags.json  accepted.json
                                checkpoints/step-000100/…  student/  report.{json,html,md}
 
 A run's state is derived (exit record, else the process that holds it), never stored: it cannot be wrong after a
@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +91,19 @@ class RunFolder:
         kept = list(dict.fromkeys(tag for tag in (" ".join(tag.split()) for tag in tags) if tag))
         write_json(self.path / "tags.json", {"tags": kept})
         return kept
+
+    def accepted(self) -> dict[str, str]:
+        """Notices that a person has accepted for this run, such as a provider's terms: when (UTC) by code."""
+        found = read_json(self.path / "accepted.json") or {}
+        return {str(code): str(moment) for code, moment in found.items()}
+
+    def accept(self, codes: Iterable[str]) -> None:
+        """Record that a person has accepted these notices; a first acceptance keeps its time."""
+        before = self.accepted()
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        after = {**dict.fromkeys(codes, now), **before}
+        if after != before:
+            write_json(self.path / "accepted.json", after)
 
     def created_time(self) -> float:
         return (self.path / "config.yaml").stat().st_mtime

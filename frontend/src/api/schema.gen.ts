@@ -1522,6 +1522,10 @@ export type RunFile = {
   num_bytes: number;
 };
 export type RunDetail = {
+  /** Notices that a person has accepted for this run, such as a provider's terms: when (UTC) by code. */
+  accepted: {
+    [key: string]: string;
+  };
   config: RunConfig;
   /** The same as YAML: what `opd train` takes. */
   config_yaml: string;

@@ -86,7 +86,7 @@ def open_client(origin: str, credentials: Mapping[str, str], *, most: int) -> ht
     Args:
         most: connections at once.
     """
-    limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most)
+    limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=30.0)
     client = httpx2.AsyncClient(
         follow_redirects=False,
         trust_env=not is_loopback(origin),
