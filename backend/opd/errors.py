@@ -180,3 +180,10 @@ class VerificationError(RunFailedError):
 
     code = "verification_failed"
     next_step = "Do not use this artefact. Make it again; if that fails too, report it with the diagnostics."
+
+
+class PausedForReviewError(RunFailedError):
+    """The run waits until a person has read something; resuming goes on."""
+
+    code = "paused_for_review"
+    next_step = "Read what is waiting for you in the studio, then resume."

@@ -27,7 +27,7 @@ Phase = Literal[
     "finalizing",
 ]
 Outcome = Literal["done", "stopped", "failed", "paused"]
-PAUSE_ALARMS = frozenset({"storage_failed", "budget_reached"})
+PAUSE_ALARMS = frozenset({"storage_failed", "budget_reached", "paused_for_review"})
 """Codes of the alarms that say why a run has paused."""
 
 
@@ -93,6 +93,18 @@ class StepLogged(Event):
     """1-based within its stage."""
     metrics: dict[str, float | None]
     """Names in docs/metrics.md; None is a value that could not be computed (shown as a gap)."""
+
+
+class StageFinished(Event):
+    """What a stage of the run did, in words for people; said once a run."""
+
+    kind: Literal["stage_finished"] = "stage_finished"
+    stage: str
+    """Which one: expansion, answers, warm_start, marking, …"""
+    words: str
+    """Such as "Trained on 1,240 sentences that the teacher corrected in the student's own drafts"."""
+    numbers: dict[str, float] = {}
+    """The figures in the words, for machines."""
 
 
 class TokenScore(Event):
@@ -219,6 +231,7 @@ RunEvent = Annotated[
     | PhaseStarted
     | PhaseProgressed
     | StepLogged
+    | StageFinished
     | SampleRecorded
     | CheckpointSaved
     | AlarmRaised
@@ -256,6 +269,7 @@ class RunSummary(BaseModel):
     step: int = 0
     max_steps: int = 0
     latest: dict[str, float | None] = {}
+    stages: list[StageFinished] = []
     checkpoint_step: int | None = None
     exactness: Literal["exact", "continued"] | None = None
     num_resumes: int = 0
@@ -293,6 +307,8 @@ def _apply(state: RunSummary, stored: StoredEvent) -> None:
         case StepLogged():
             if event.stage == "distillation":
                 state.step, state.latest = event.step, event.metrics
+        case StageFinished():
+            state.stages = [*state.stages, event]
         case CheckpointSaved():
             state.checkpoint_step = event.step
         case AlarmRaised():

@@ -9,8 +9,12 @@ from opd.config.base import SIGNAL_WORDS, Config, SignalKind
 from opd.config.data import DataConfig
 from opd.config.models import LoraConfig, StudentConfig
 from opd.config.objectives import (
+    ContrastObjective,
     DivergenceObjective,
     GoldObjective,
+    GuidedObjective,
+    ImitationObjective,
+    MarkObjective,
     Objective,
     PolicyGradientObjective,
     TopKForwardObjective,
@@ -19,21 +23,35 @@ from opd.config.objectives import (
 )
 from opd.config.parse import describe_problems, field_errors, load_config, parse_config, read_yaml, resolve_paths
 from opd.config.run import RunConfig
-from opd.config.stages import BaselineConfig, CheckpointConfig, EvaluationConfig, SamplingConfig, WarmStartConfig
+from opd.config.stages import (
+    AnswersConfig,
+    BaselineConfig,
+    CheckpointConfig,
+    EvaluationConfig,
+    ExpansionConfig,
+    SamplingConfig,
+    WarmStartConfig,
+)
 from opd.config.teachers import ChatTeacher, LocalTeacher, ServerTeacher, Teacher, teacher_provides, usual_objectives
 
 __all__ = [
     "SIGNAL_WORDS",
+    "AnswersConfig",
     "BaselineConfig",
     "ChatTeacher",
     "CheckpointConfig",
     "Config",
+    "ContrastObjective",
     "DataConfig",
     "DivergenceObjective",
     "EvaluationConfig",
+    "ExpansionConfig",
     "GoldObjective",
+    "GuidedObjective",
+    "ImitationObjective",
     "LocalTeacher",
     "LoraConfig",
+    "MarkObjective",
     "Objective",
     "PolicyGradientObjective",
     "RunConfig",

@@ -65,19 +65,79 @@ class GoldObjective(Config):
     """0 is forward KL, 1 is reverse KL."""
 
 
+class ImitationObjective(Config):
+    """Supervised fine-tuning on the teacher's answers, and nothing else; not on-policy."""
+
+    needs: ClassVar[SignalKind] = "text"
+    across_tokenizers: ClassVar[bool] = True
+    type: Literal["imitation"] = "imitation"
+    """Learn the teacher's answers. With many prompts, written ones included, this alone can be enough."""
+
+
+class MarkObjective(Config):
+    """DAgger (Ross et al. 2011, arXiv 1011.0686) with lines or sentences as actions."""
+
+    needs: ClassVar[SignalKind] = "text"
+    across_tokenizers: ClassVar[bool] = True
+    type: Literal["mark"] = "mark"
+    """The teacher marks the student's own drafts part by part; kept and corrected parts are learnt where they stand."""
+    refresh_every: int = Field(25, ge=1)
+    """Steps after which the student, as it is then, writes new drafts to be marked."""
+    drafts: int = Field(128, ge=1, le=65536)
+    """Drafts that are marked at each refresh: one request to the teacher each."""
+    correction_weight: float = Field(1.0, gt=0, le=100)
+    """What a token of a correction counts, beside 1 for a token that was kept."""
+
+
+class ContrastObjective(Config):
+    """ORPO (Hong et al. 2024, arXiv 2403.07691) with the student's own text as the rejected side."""
+
+    needs: ClassVar[SignalKind] = "text"
+    across_tokenizers: ClassVar[bool] = True
+    type: Literal["contrast"] = "contrast"
+    """The teacher's answer should become likelier than what the student writes itself; costs nothing a step."""
+    weight: float = Field(0.25, gt=0, le=100)
+    """What the preference counts beside the likelihood of the teacher's answer."""
+
+
+class GuidedObjective(Config):
+    """Self-distillation from a copy of the student that sees a guide which the teacher wrote once."""
+
+    needs: ClassVar[SignalKind] = "text"
+    across_tokenizers: ClassVar[bool] = True
+    type: Literal["guided"] = "guided"
+    """Learn to write without a guide as the untrained student writes with it; only where the guide makes it better."""
+    beta: float = Field(0.5, ge=0, le=1)
+    """0 is forward KL(guided‖student), 1 is reverse KL, between them the Jensen-Shannon mixture."""
+    clip: float = Field(1.0, gt=0)
+    """Largest divergence of a token, nats; a token above it moves nothing."""
+
+
 Objective = Annotated[
-    DivergenceObjective | TopKForwardObjective | TopKReverseObjective | PolicyGradientObjective | GoldObjective,
+    DivergenceObjective
+    | TopKForwardObjective
+    | TopKReverseObjective
+    | PolicyGradientObjective
+    | GoldObjective
+    | MarkObjective
+    | ContrastObjective
+    | GuidedObjective
+    | ImitationObjective,
     Field(discriminator="type"),
 ]
+_OBJECTIVES: tuple[type[Objective], ...] = (
+    DivergenceObjective,
+    TopKForwardObjective,
+    TopKReverseObjective,
+    PolicyGradientObjective,
+    GoldObjective,
+    MarkObjective,
+    ContrastObjective,
+    GuidedObjective,
+    ImitationObjective,
+)
 
 
 def objective_needs() -> dict[str, SignalKind]:
     """Which signal each objective needs: the table that forms and refusals are made from."""
-    kinds: tuple[type[Objective], ...] = (
-        DivergenceObjective,
-        TopKForwardObjective,
-        TopKReverseObjective,
-        PolicyGradientObjective,
-        GoldObjective,
-    )
-    return {kind.model_fields["type"].default: kind.needs for kind in kinds}
+    return {cls.model_fields["type"].default: cls.needs for cls in _OBJECTIVES}

@@ -13,7 +13,15 @@ from opd.config.base import SIGNAL_WORDS, Config
 from opd.config.data import DataConfig
 from opd.config.models import StudentConfig
 from opd.config.objectives import DivergenceObjective, Objective, objective_needs
-from opd.config.stages import BaselineConfig, CheckpointConfig, EvaluationConfig, SamplingConfig, WarmStartConfig
+from opd.config.stages import (
+    AnswersConfig,
+    BaselineConfig,
+    CheckpointConfig,
+    EvaluationConfig,
+    ExpansionConfig,
+    SamplingConfig,
+    WarmStartConfig,
+)
 from opd.config.teachers import Teacher, usual_objectives
 
 
@@ -45,6 +53,8 @@ class RunConfig(Config):
     max_grad_norm: float = Field(1.0, gt=0)
     """Gradients with a larger norm are scaled down to this."""
     sampling: SamplingConfig = SamplingConfig()
+    expansion: ExpansionConfig = ExpansionConfig()
+    answers: AnswersConfig = AnswersConfig()
     warm_start: WarmStartConfig = WarmStartConfig()
     baseline: BaselineConfig = BaselineConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -88,11 +98,34 @@ class RunConfig(Config):
     def _signal_fits_objective(self) -> RunConfig:
         need, teacher = self.objective.needs, self.teacher
         if need not in teacher.provides:
-            fitting = [o for o, n in objective_needs().items() if n in teacher.provides] or ["none yet"]
+            fitting = [
+                o
+                for o, n in objective_needs().items()
+                if n in teacher.provides and (n == "text") == (teacher.type == "chat")
+            ] or ["none yet"]
             raise ValueError(
                 f"objective {self.objective.type} needs the teacher's {SIGNAL_WORDS[need]}, "
                 f"but a {teacher.type} teacher gives {', '.join(SIGNAL_WORDS[s] for s in teacher.provides)}; "
                 f"objectives for this teacher: {', '.join(fitting)}; or choose another kind of teacher"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lambda_says_what_is_done(self) -> RunConfig:
+        if self.objective.type == "imitation" and self.on_policy_fraction:
+            raise ValueError(
+                "imitation never trains on the student's own text, but on_policy_fraction is "
+                f"{self.on_policy_fraction:g}; set it to 0, or choose the objective mark"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _only_a_chat_teacher_is_asked_for_more(self) -> RunConfig:
+        if self.teacher.type != "chat" and (self.objective.needs == "text" or self.expansion.num_prompts):
+            raise ValueError(
+                f"a {self.teacher.type} teacher is read token by token; written prompts and the objective "
+                f"{self.objective.type} are for a chat teacher: set expansion.num_prompts to 0 and the objective to "
+                "divergence, or name the model as a chat teacher (`opd serve` makes one of any model folder)"
             )
         return self
 

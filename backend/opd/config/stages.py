@@ -7,6 +7,24 @@ from pydantic import Field
 from opd.config.base import Config
 
 
+class ExpansionConfig(Config):
+    """More prompts of the same kind, written by the teacher from a few of yours: a one-time stage."""
+
+    num_prompts: int = Field(0, ge=0, le=100_000)
+    """Prompts to add. 0 skips the stage. Copies, near copies and whatever is held out are removed and written anew."""
+    review: bool = False
+    """Pause when they are written, so that you can read them and strike any; resuming goes on with the rest."""
+    per_request: int = Field(5, ge=1, le=50)
+    """Prompts asked for in one request. A teacher that replies in lines writes one."""
+
+
+class AnswersConfig(Config):
+    """The teacher's own answers to the training prompts: asked for once and kept for all runs."""
+
+    per_prompt: int = Field(1, ge=1, le=4)
+    """Different answers to each prompt. More than one pays where a question has several good answers."""
+
+
 class WarmStartConfig(Config):
     """A short supervised stage on the teacher's answers before distillation."""
 
@@ -14,6 +32,8 @@ class WarmStartConfig(Config):
     """Optimizer steps of the warm start. 0 skips it; it pays with many prompts and eats steps with few."""
     learning_rate: float = Field(1e-4, gt=0, lt=1)
     """Peak learning rate of the warm start."""
+    learning_rates: tuple[float, ...] = ()
+    """Candidates; the best on validation prompts is used instead of `learning_rate`. Empty: nothing is tuned."""
 
 
 class BaselineConfig(Config):

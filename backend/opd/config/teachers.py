@@ -52,6 +52,7 @@ class ChatTeacher(Config):
     """A chat API: it returns answers and no log-probabilities of given text."""
 
     provides: ClassVar[tuple[SignalKind, ...]] = ("text",)
+    usual_objective: ClassVar[str] = "mark"
     type: Literal["chat"] = "chat"
     """A chat API of a provider (OpenAI, Anthropic, OpenRouter) or of a local server (Ollama, LM Studio)."""
     model: str = Field(min_length=1)
@@ -68,6 +69,8 @@ class ChatTeacher(Config):
     """Deadline of one request to its last byte, in seconds. A later answer counts as possibly paid."""
     max_concurrency: int = Field(8, ge=1, le=256)
     """Requests under way at once; fewer for a while when the provider says that it is busy."""
+    reply_form: Literal["json", "lines"] = "json"
+    """How it replies where a reply has parts: JSON, or plain lines for a model too small for JSON (the bundled one)."""
 
     @model_validator(mode="after")
     def _a_price_has_two_sides(self) -> ChatTeacher:
@@ -81,7 +84,7 @@ Teacher = Annotated[LocalTeacher | ServerTeacher | ChatTeacher, Field(discrimina
 
 def usual_objectives() -> dict[str, str]:
     """The objective that a run has where its configuration names none, by kind of teacher."""
-    return {cls.model_fields["type"].default: cls.usual_objective for cls in (LocalTeacher, ServerTeacher)}
+    return {cls.model_fields["type"].default: cls.usual_objective for cls in (LocalTeacher, ServerTeacher, ChatTeacher)}
 
 
 def teacher_provides() -> dict[str, tuple[SignalKind, ...]]:

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from opd.demo.skills import MAX_EXAMPLES, mark, mark_prompt, render_marks, write_prompt
+from opd.demo.skills import MAX_EXAMPLES, mark, mark_prompt, write_prompt
 from opd.demo.task import DIFFERENCE_SHARE, Line, Question, draw_question, next_lines, read_line
+from opd.teachers.tasks.marks import render_marks
 
 STUMBLING_SHARE = 0.25
 _EVEN = 0.5  # as many differences as sums, where knowing both matters more than how often they come

@@ -26,7 +26,7 @@ from transformers import GenerationConfig
 from opd.demo.bundled import DATA_FILES
 from opd.demo.lessons import answer_lesson, bad_draft, mixed_lesson
 from opd.demo.pretraining import MAX_ANSWER_TOKENS, Schedule, Shape, complete, exact_match, new_model, train
-from opd.demo.skills import Mark, draft_lines, mark, mark_prompt, parse_marks, parse_written, write_prompt
+from opd.demo.skills import mark, mark_prompt, parse_written, write_prompt
 from opd.demo.task import (
     PromptRow,
     Question,
@@ -37,6 +37,7 @@ from opd.demo.task import (
     validation_prompts,
 )
 from opd.demo.tokenizer import build_tokenizer
+from opd.teachers.tasks.marks import Mark, draft_lines, parse_marks
 
 Progress = Callable[[str], None]
 

@@ -12,9 +12,10 @@ import torch
 
 from opd.pipeline import beside
 from opd.pipeline.beside import Beside
-from opd.pipeline.imitation import imitate, teacher_answers
+from opd.pipeline.imitation import teacher_answers
 from opd.pipeline.measuring import Measurements
 from opd.pipeline.reporter import Reporter
+from opd.pipeline.tuning import num_tuning_steps, tuned_imitation
 from opd.pipeline.workbench import Workbench
 from opd.training import checkpoint
 from opd.training.decoding import Completion
@@ -23,8 +24,8 @@ from opd.training.decoding import Completion
 class Baseline:
     """The baseline of one run."""
 
-    def __init__(self, bench: Workbench, measurements: Measurements):
-        self._bench, self._measurements = bench, measurements
+    def __init__(self, bench: Workbench, measurements: Measurements, answers: list[Completion] | None = None):
+        self._bench, self._measurements, self._answers = bench, measurements, answers
         self._kept = bench.folder.path / "baseline"
 
     def start_beside(self) -> Beside | None:
@@ -51,7 +52,12 @@ class Baseline:
         """Train the candidates and keep the best, unless that is done."""
         results = self._bench.results
         if results.get("baseline") is None:
-            results.put("baseline", self._tune(teacher_answers(self._bench)))
+            config, answers = self._bench.config, self._answers or teacher_answers(self._bench)
+            found = tuned_imitation(
+                self._bench, self._measurements, answers, stage="baseline", steps=config.max_steps,
+                rates=config.baseline.learning_rates, kept=self._kept,
+            )  # fmt: skip
+            results.put("baseline", found)
 
     def model(self) -> Any:
         """The kept baseline."""
@@ -61,30 +67,4 @@ class Baseline:
 
     def _num_steps(self) -> int:
         config = self._bench.config
-        return config.max_steps * (len(config.baseline.learning_rates) + (not self._bench.prompts.validation))
-
-    def _tune(self, answers: list[Completion]) -> dict[str, Any]:
-        bench, rates = self._bench, self._bench.config.baseline.learning_rates
-        steps, train = bench.config.max_steps, bench.prompts.train
-        validation = bench.prompts.validation or [r for i, r in enumerate(train) if i % 5 == 0]
-        rows = None if bench.prompts.validation else [i for i in range(len(train)) if i % 5]
-        scores: dict[float, float] = {}
-        self._kept.mkdir(exist_ok=True)
-        for done, rate in enumerate(rates):
-            student = bench.fresh_student()
-            imitate(
-                bench, student, answers, stage="baseline", steps=steps, learning_rate=rate, rows=rows,
-                done_before=done * steps,
-            )  # fmt: skip
-            scores[rate] = self._measurements.validate(student, validation)
-            if rows is None and scores[rate] == max(scores.values()):
-                checkpoint.save_learned(student.model, self._kept)
-        best = max(rates, key=lambda rate: scores[rate])
-        if rows is not None:
-            student = bench.fresh_student()
-            imitate(
-                bench, student, answers, stage="baseline", steps=steps, learning_rate=best,
-                done_before=len(rates) * steps,
-            )  # fmt: skip
-            checkpoint.save_learned(student.model, self._kept)
-        return {"learning_rate": best, "scores": {f"{rate:g}": score for rate, score in scores.items()}}
+        return num_tuning_steps(self._bench, config.max_steps, config.baseline.learning_rates)

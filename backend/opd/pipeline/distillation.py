@@ -15,7 +15,9 @@ import torch
 from opd.config import GoldObjective
 from opd.errors import TeacherAwayError
 from opd.events import AlarmRaised, CheckpointSaved, RunResumed, StepLogged
+from opd.pipeline.answers_only.training import answers_trainer
 from opd.pipeline.disk_guard import DiskGuard
+from opd.pipeline.measuring import Measurements
 from opd.pipeline.reporter import StopRequested, finite
 from opd.pipeline.teachers.across import AcrossRunTeacher
 from opd.pipeline.teachers.local import LocalRunTeacher
@@ -41,11 +43,18 @@ _GOLD_ACROSS = AlarmRaised(
 )
 
 
-def distill(bench: Workbench, answers: list[Completion] | None, watcher: Watcher, *, resuming: bool) -> int:
+def distill(
+    bench: Workbench,
+    answers: list[Completion] | None,
+    watcher: Watcher,
+    measurements: Measurements,
+    *,
+    resuming: bool,
+) -> int:
     """Train the student.
 
     Returns:
-        Steps done.
+        Steps done; 0 where the objective found nothing to learn from and the stage was left out.
 
     Raises:
         StopRequested: after the current step; a checkpoint of it is written unless it was to be discarded.
@@ -62,6 +71,7 @@ def distill(bench: Workbench, answers: list[Completion] | None, watcher: Watcher
     trainer = _trainer(
         bench,
         answers,
+        measurements,
         Hooks(
             on_step=on_step,
             on_gap=lambda step, metrics: reporter.emit(StepLogged(step=step, metrics=finite(metrics))),
@@ -74,6 +84,8 @@ def distill(bench: Workbench, answers: list[Completion] | None, watcher: Watcher
             on_saved=lambda saved, duration_s: reporter.emit(_saved_event(saved, duration_s)),
         ),
     )
+    if trainer is None:
+        return 0
     if resuming:
         reporter.emit(_resumed_event(found, rejected))
         watcher.recall(found.step if found else 0)
@@ -101,8 +113,12 @@ def distill(bench: Workbench, answers: list[Completion] | None, watcher: Watcher
     return step
 
 
-def _trainer(bench: Workbench, answers: list[Completion] | None, hooks: Hooks) -> OPDTrainer | GoldTrainer:
+def _trainer(
+    bench: Workbench, answers: list[Completion] | None, measurements: Measurements, hooks: Hooks
+) -> OPDTrainer | GoldTrainer | None:
     """The trainer of the distillation stage: which one, the objective decides."""
+    if bench.config.objective.needs == "text" and answers is not None:
+        return answers_trainer(bench, answers, measurements, hooks)
     config, objective, student = bench.config, bench.config.objective, bench.student
     num = len(bench.train_ids)
     plan = WindowPlan(num, config.batch_size, config.max_steps, config.on_policy_fraction, config.seed)

@@ -1,4 +1,4 @@
-"""Stages that learn from the teacher's own answers: asking for them, the warm start, supervised fine-tuning."""
+"""Learning from the teacher's own answers: asking for them, and supervised fine-tuning on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from opd.config import RunConfig
 from opd.events import StepLogged
 from opd.pipeline.reporter import StopRequested, finite
 from opd.pipeline.workbench import Workbench
-from opd.training import checkpoint
 from opd.training.decoding import Completion
 from opd.training.models import Student
 from opd.training.plan import WindowPlan, derive_seed
@@ -45,19 +44,6 @@ def teacher_answers(bench: Workbench) -> list[Completion]:
     return [Completion(tuple(ids), bool(finished)) for ids, finished in bench.results.once("answers", ask)]
 
 
-def warm_start(bench: Workbench, answers: list[Completion]) -> None:
-    """A short supervised stage; kept, so that a resumed run starts from the same weights."""
-    config, kept, model = bench.config.warm_start, bench.folder.path / "warm_start", bench.student.model
-    if bench.results.get("warm_start") is not None:
-        checkpoint.load_learned(model, kept)
-        return
-    bench.reporter.phase("warm_start", total=config.steps, unit="steps")
-    imitate(bench, bench.student, answers, stage="warm_start", steps=config.steps, learning_rate=config.learning_rate)
-    kept.mkdir(exist_ok=True)
-    checkpoint.save_learned(model, kept)
-    bench.results.put("warm_start", {"steps": config.steps, "learning_rate": config.learning_rate})
-
-
 def imitate(
     bench: Workbench,
     student: Student,
@@ -76,7 +62,8 @@ def imitate(
         done_before: steps of earlier candidates, for the phase's progress.
     """
     chosen = list(rows) if rows is not None else list(range(len(bench.train_ids)))
-    suffix = f"@{learning_rate:g}" if stage == "baseline" else ""
+    tuned = stage == "baseline" or len(bench.config.warm_start.learning_rates) > 1
+    suffix = f"@{learning_rate:g}" if tuned else ""
 
     def on_step(step: int, metrics: Metrics) -> None:
         shown = {f"{name}{suffix}": metrics.get(name) for name in ("loss", "grad_norm", "learning_rate", "entropy")}

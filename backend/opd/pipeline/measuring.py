@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import torch
+
 from opd.data_loader import PromptRecord
 from opd.evaluation.measure import Generate, Settings, Subject, evaluate_model, weights_digest
 from opd.evaluation.results import Evaluation
@@ -12,6 +14,8 @@ from opd.evaluation.summary import per_prompt, summarize
 from opd.pipeline.workbench import Workbench
 from opd.training.decoding import Completion, generate
 from opd.training.models import Student
+from opd.training.sources import logprobs_of
+from opd.training.window import Row
 
 SCORED_PROMPTS = 100  # temperature-1 samples behind the reverse KL; its interval is narrow long before that
 _CHUNK = 128
@@ -34,19 +38,36 @@ class Measurements:
         self._measure(name, subject, generate, phase, scored=SCORED_PROMPTS, announce=announce)
 
     def of_teacher(self) -> None:
-        """Measure the teacher's own answers."""
+        """Measure the teacher's own answers, unless that costs money."""
+        if not getattr(self._bench.teacher, "is_free", True):
+            return
         student, teacher = self._bench.student, self._bench.teacher
         subject = Subject("teacher", None, teacher.digest, student.eos_ids, student.pad_id)
         self._measure("teacher", subject, self._teacher_writes, "evaluating_after", scored=0, announce=True)
 
-    def validate(self, student: Student, records: Sequence[PromptRecord]) -> float:
-        """Higher is better: exact match where answers can be checked, else minus the reverse KL."""
-        config = self._bench.config
-        checkable = config.data.answer_match != "none"
+    @property
+    def can_judge(self) -> bool:
+        """Whether an answer can be judged without a reference: by the task's own check or by the teacher's scores."""
+        return self._bench.config.data.answer_match != "none" or self.scorer is not None
+
+    def validate(
+        self, student: Student, records: Sequence[PromptRecord], references: Sequence[Completion] = ()
+    ) -> float:
+        """Higher is better: exact match where answers can be checked, else minus the divergence from the teacher, nats.
+
+        The divergence is the reverse KL; of a teacher that only answers, the negative log-likelihood of its answers.
+
+        Args:
+            references: the teacher's answers to the records, for a teacher that only answers.
+        """
+        config, ids = self._bench.config, self._bench.encode(records)
+        checkable = config.data.answer_match != "none" and any(record.answer is not None for record in records)
+        if not checkable and self.scorer is None:
+            return -_mean_nll(student, ids, references)
         evaluation = evaluate_model(
             Subject("validation", student.model, "", student.eos_ids, student.pad_id),
             records,
-            self._bench.encode(records),
+            ids,
             data=config.data,
             settings=self.settings(0 if checkable else None),
             decode=self._bench.decode,
@@ -100,3 +121,9 @@ class Measurements:
             max_new_tokens=asked["max_new_tokens"],
             temperature=temperature,
         )
+
+
+def _mean_nll(student: Student, prompt_ids: Sequence[Sequence[int]], references: Sequence[Completion]) -> float:
+    rows = [Row(tuple(ids), text, on_policy=False) for ids, text in zip(prompt_ids, references, strict=True)]
+    found = torch.cat(logprobs_of(student.model, rows, pad_id=student.pad_id))
+    return -float(found.mean())

@@ -19,6 +19,7 @@ from opd.errors import (
     InputError,
     OPDError,
     OutOfMemoryError,
+    PausedForReviewError,
     RunFailedError,
     StorageError,
     TeacherAwayError,
@@ -82,7 +83,7 @@ def _run_to_end(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) 
         reason = (
             "Stopped and saved." if stop.mode == "save" else "Stopped without saving: earlier checkpoints are kept."
         )
-    except (StorageError, BudgetReachedError, TeacherAwayError) as error:
+    except (StorageError, BudgetReachedError, PausedForReviewError, TeacherAwayError) as error:
         outcome, failure = "paused", error
         _log.error("The run pauses: %s", error)
     except OPDError as error:

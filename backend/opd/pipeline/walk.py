@@ -6,15 +6,20 @@ from collections.abc import Mapping
 
 from opd.evaluation.report import write_reports
 from opd.evaluation.verdict import reach_verdict
+from opd.pipeline.answers_only.answering import answer
+from opd.pipeline.answers_only.expansion import expand
+from opd.pipeline.answers_only.training import tell_training
 from opd.pipeline.baseline import Baseline
 from opd.pipeline.distillation import distill
-from opd.pipeline.imitation import needs_answers, teacher_answers, warm_start
+from opd.pipeline.imitation import needs_answers, teacher_answers
 from opd.pipeline.measuring import Measurements
 from opd.pipeline.reporter import Reporter, StopRequested
+from opd.pipeline.warm_start import warm_start, warm_started
 from opd.pipeline.watching import Watcher
 from opd.pipeline.workbench import Workbench, set_up
 from opd.store.runs import RunFolder
 from opd.training import checkpoint
+from opd.training.decoding import Completion
 
 
 def walk(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) -> None:
@@ -36,14 +41,18 @@ def _stages(bench: Workbench, reporter: Reporter, *, resuming: bool) -> None:
     config, measurements, watcher = bench.config, Measurements(bench), Watcher(bench)
     measurements.of_model("before", bench.student.model, "evaluating_before")
     watcher.first_samples()
-    answers = teacher_answers(bench) if needs_answers(config) else None
+    answers: list[Completion] | None = None
+    if config.objective.needs == "text":
+        bench, answers = answer(expand(bench))
+    elif needs_answers(config):
+        answers = teacher_answers(bench)
     if config.warm_start.steps and answers is not None:
-        warm_start(bench, answers)
-    baseline = Baseline(bench, measurements)
-    if config.baseline.enabled:
+        warm_start(bench, measurements, answers)
+    baseline = Baseline(bench, measurements, answers)
+    if config.baseline.enabled and config.objective.needs != "text":
         watcher.beside = baseline.start_beside()
     try:
-        distill(bench, answers, watcher, resuming=resuming)
+        steps = distill(bench, answers, watcher, measurements, resuming=resuming)
     except StopRequested as stop:
         if stop.mode == "save":
             keep_student(bench)
@@ -51,10 +60,14 @@ def _stages(bench: Workbench, reporter: Reporter, *, resuming: bool) -> None:
     finally:
         if reporter.stop_mode() and watcher.beside:
             watcher.beside.stop()
+    if config.objective.needs == "text" and steps:
+        tell_training(bench, steps)
     measurements.of_model("after", keep_student(bench), "evaluating_after")
     measurements.of_teacher()
     if config.baseline.enabled:
         baseline.finish(watcher.beside)
+    elif config.warm_start.steps and config.objective.needs == "text":
+        measurements.of_model("sft", warm_started(bench), "evaluating_after")
     reporter.phase("finalizing")
     _conclude(bench, measurements)
     write_reports(bench.folder)
@@ -66,7 +79,8 @@ def _conclude(bench: Workbench, measurements: Measurements) -> None:
     if not (config.evaluation.enabled and bench.prompts.test):
         return
     summary = bench.folder.summary()
-    tuned = len(config.baseline.learning_rates) > 1
+    rates = config.baseline.learning_rates if config.baseline.enabled else config.warm_start.learning_rates
+    tuned = len(rates) > 1
     verdict = reach_verdict(
         measurements.evaluations,
         alarms=summary.alarms,

@@ -29,11 +29,12 @@ from opd.training.window_trainer import Recipe
 
 @dataclass(frozen=True)
 class Prompts:
-    """Training, held-out and validation prompts."""
+    """Training, held-out and validation prompts. `reserved`: all that are held out, measured on or not."""
 
     train: list[PromptRecord]
     test: list[PromptRecord]
     validation: list[PromptRecord]
+    reserved: list[PromptRecord]
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,16 @@ def set_up(folder: RunFolder, reporter: Reporter | LineReporter, keys: Mapping[s
     device = pick_device(config)
     student = load_student(config, device, progress=reporter.progress)
     records = [*prompts.train, *prompts.test, *prompts.validation]
-    teacher = open_teacher(config, student, device, records=records, keys=keys, progress=reporter.progress)
+    teacher = open_teacher(
+        config,
+        student,
+        device,
+        records=records,
+        folder=folder,
+        reporter=reporter,
+        keys=keys,
+        progress=reporter.progress,
+    )
     test_ids, train_ids = (_encode(config, student, teacher, records) for records in (prompts.test, prompts.train))
     bench = Workbench(
         folder=folder,
@@ -167,4 +177,4 @@ def _prompts(config: RunConfig, results: Results) -> Prompts:
         )
     if not train:
         raise DataError("No prompt is left to train on.", hint="Lower data.test_fraction or add prompts.")
-    return Prompts(list(train), list(test)[: config.evaluation.max_prompts], validation)
+    return Prompts(list(train), list(test)[: config.evaluation.max_prompts], validation, list(test))

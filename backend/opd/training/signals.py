@@ -70,14 +70,16 @@ class LocalDistribution:
 
 
 class Likelihood:
-    """Supervised fine-tuning on the completions as they are: the warm start and the baseline."""
+    """Supervised fine-tuning on the completions, weighted where the rows say so."""
 
     def score(self, rows: Sequence[Row]) -> None:
         """Nothing to ask: the completions are the target."""
 
     def loss(self, batch: MicroBatch, hidden_NS: Tensor, head: Head, divisor: float, clock: PhaseClock) -> BatchLoss:
         with clock("loss"):
-            loss, _, entropy_N = negative_log_likelihood(hidden_NS, head, batch.targets_N, divisor=divisor)
+            loss, _, entropy_N = negative_log_likelihood(
+                hidden_NS, head, batch.targets_N, divisor=divisor, weights_N=batch.weights_N
+            )
         return BatchLoss(loss, None, entropy_N, None)
 
 

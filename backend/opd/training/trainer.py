@@ -15,11 +15,13 @@ from trl import DistillationConfig, DistillationTrainer
 from opd.objectives.divergence import head_of
 from opd.training.decoding import Completion
 from opd.training.models import Student, backbone_of, causal_lm_of
-from opd.training.plan import WindowPlan
+from opd.training.plan import PlannedRow, WindowPlan
 from opd.training.signals import Signal
+from opd.training.sources import RowSource, logprobs_of
 from opd.training.window import MicroBatch, Row, hidden_states
 from opd.training.window_trainer import (
     Hooks,
+    Metrics,
     Recipe,
     StopAndSave,
     WindowTotals,
@@ -29,7 +31,7 @@ from opd.training.window_trainer import (
 
 
 class OPDTrainer(WindowTrainer, DistillationTrainer):
-    """One training stage (distillation, warm start or baseline) of one student.
+    """One training stage of one student.
 
     Args:
         student: the model that learns, its tokenizer and end tokens.
@@ -37,8 +39,10 @@ class OPDTrainer(WindowTrainer, DistillationTrainer):
         prompt_ids: training prompts through the chat template.
         plan: rows of every step.
         recipe: learning rate and the like.
-        answers: the teacher's cached answer to each prompt; needed where the plan has rows that are not on-policy.
+        answers: the teacher's cached answer to each prompt; needed where the plan has rows that are not on-policy and
+            no source makes them.
         hooks: what happens around a step.
+        source: makes the rows of a window instead of the plan's rollouts and answers.
         output_dir: scratch folder; nothing is left there.
     """
 
@@ -54,10 +58,11 @@ class OPDTrainer(WindowTrainer, DistillationTrainer):
         *,
         answers: Sequence[Completion] | None = None,
         hooks: Hooks | None = None,
+        source: RowSource | None = None,
         output_dir: Path,
     ):
-        self.signal = signal
-        self.prepare_window(student, prompt_ids, plan, recipe, answers, hooks)
+        self.signal, self.source = signal, source
+        self.prepare_window(student, prompt_ids, plan, recipe, answers, hooks, has_source=source is not None)
         DistillationTrainer.__init__(
             self,
             model=student.model,
@@ -67,9 +72,26 @@ class OPDTrainer(WindowTrainer, DistillationTrainer):
             callbacks=[StopAndSave(self)],
         )
 
+    def roll_out(self, planned: Sequence[PlannedRow]) -> list[Row]:
+        """See `WindowTrainer`."""
+        if self.source is None:
+            return super().roll_out(planned)
+        return self.source.rows(int(self.state.global_step), planned, self)
+
+    def describe_rows(self) -> Metrics:
+        """See `WindowTrainer`."""
+        return self.source.metrics() if self.source is not None else {}
+
     def score(self, rows: Sequence[Row]) -> None:
         """See `WindowTrainer`."""
         self.signal.score(rows)
+
+    @torch.no_grad()
+    def logprobs(self, rows: Sequence[Row]) -> list[torch.Tensor]:
+        """See `opd.training.sources.Desk`."""
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        with self.compute_loss_context_manager():
+            return logprobs_of(model, rows, pad_id=self.student.pad_id, max_rows=self.recipe.micro_batch_size)
 
     def accumulate(self, batch: MicroBatch, divisor: float, totals: WindowTotals) -> torch.Tensor:
         """See `WindowTrainer`."""

@@ -20,15 +20,27 @@ from opd.training.decoding import Completion
 
 @dataclass(frozen=True)
 class Row:
-    """A prompt and a completion. `on_policy`: the student wrote it, else the teacher did."""
+    """A prompt and a completion. `on_policy`: the student wrote it, else the teacher did.
+
+    Attributes:
+        weights: what each completion token counts in a weighted likelihood, of either sign; None: 1.
+        branch: goes off from the middle of another row of the window (a correction), and is no row of the plan itself.
+    """
 
     prompt_ids: tuple[int, ...]
     completion: Completion
     on_policy: bool
+    weights: tuple[float, ...] | None = None
+    branch: bool = False
 
     @property
     def num_tokens(self) -> int:
         return len(self.prompt_ids) + len(self.completion.ids)
+
+    @property
+    def num_counted(self) -> int:
+        """Tokens that the window's mean is taken over: those that should become likelier."""
+        return len(self.completion.ids) if self.weights is None else sum(weight > 0 for weight in self.weights)
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,8 @@ class MicroBatch:
     on_policy_N: Tensor
     """Whether the student wrote it."""
     rows: tuple[Row, ...]
+    weights_N: Tensor | None = None
+    """What it counts in a weighted likelihood; None: 1 each."""
 
     def take(self, hidden_BLH: Tensor) -> Tensor:
         """Hidden states at the scored positions, (N, H)."""
@@ -69,18 +83,20 @@ def split_window(
             fitting = min(fitting, max_rows)
         if max_tokens is not None:
             fitting = max(1, min(fitting, max_tokens // width))
-        batches.append(_pad(ordered[first : first + fitting], pad_id, device))
+        batches.append(pad_rows(ordered[first : first + fitting], pad_id, device))
         first += fitting
     return batches
 
 
-def _pad(rows: Sequence[Row], pad_id: int, device: torch.device) -> MicroBatch:
+def pad_rows(rows: Sequence[Row], pad_id: int, device: torch.device) -> MicroBatch:
+    """These rows, in this order, padded on the right to one width."""
     width = max(row.num_tokens for row in rows)
     ids: list[list[int]] = []
     mask: list[list[int]] = []
     scored: list[int] = []
     targets: list[int] = []
     on_policy: list[bool] = []
+    weights: list[float] = []
     for index, row in enumerate(rows):
         tokens = [*row.prompt_ids, *row.completion.ids]
         ids.append(tokens + [pad_id] * (width - len(tokens)))
@@ -89,6 +105,7 @@ def _pad(rows: Sequence[Row], pad_id: int, device: torch.device) -> MicroBatch:
         scored.extend(range(start, start + len(row.completion.ids)))
         targets.extend(row.completion.ids)
         on_policy.extend([row.on_policy] * len(row.completion.ids))
+        weights.extend(row.weights if row.weights is not None else [1.0] * len(row.completion.ids))
     return MicroBatch(
         input_ids_BL=torch.tensor(ids, device=device),
         attention_mask_BL=torch.tensor(mask, device=device),
@@ -96,6 +113,7 @@ def _pad(rows: Sequence[Row], pad_id: int, device: torch.device) -> MicroBatch:
         targets_N=torch.tensor(targets, device=device),
         on_policy_N=torch.tensor(on_policy, device=device),
         rows=tuple(rows),
+        weights_N=torch.tensor(weights, device=device) if any(row.weights is not None for row in rows) else None,
     )
 
 

@@ -104,13 +104,15 @@ class WindowTrainer:
         recipe: Recipe,
         answers: Sequence[Completion] | None,
         hooks: Hooks | None,
+        *,
+        has_source: bool = False,
     ) -> None:
         """Take what the window needs.
 
         Raises:
             ValueError: the plan has rows that are not on-policy, and there are no answers.
         """
-        if plan.on_policy_fraction < 1 and answers is None:
+        if plan.on_policy_fraction < 1 and answers is None and not has_source:
             raise ValueError("a plan with rows that are not on-policy needs the teacher's answers")
         self.student, self.prompt_ids, self.plan = student, prompt_ids, plan
         self.recipe, self.answers, self.hooks = recipe, answers, hooks or Hooks()
@@ -135,12 +137,13 @@ class WindowTrainer:
         batches = split_window(
             rows, pad_id=self.student.pad_id, device=self.args.device, max_rows=self.recipe.micro_batch_size
         )
+        whole = [row for row in rows if not row.branch]
         totals = WindowTotals(
-            lengths=[len(row.completion.ids) for row in rows],
-            finished=sum(row.completion.finished for row in rows),
-            on_policy_rows=sum(row.on_policy for row in rows),
+            lengths=[len(row.completion.ids) for row in whole],
+            finished=sum(row.completion.finished for row in whole),
+            on_policy_rows=sum(row.on_policy for row in whole),
         )
-        divisor = float(sum(totals.lengths))
+        divisor = float(sum(row.num_counted for row in rows))
         if divisor == 0:
             self.hooks.on_gap(self.state.global_step + 1, {"loss": None})
             raise DivergedError(
@@ -155,7 +158,7 @@ class WindowTrainer:
         if not math.isfinite(loss.item()):
             self.hooks.on_gap(self.state.global_step + 1, {"loss": None})
             raise _diverged("loss", self.state.global_step + 1)
-        self._window_metrics = self._describe(totals)
+        self._window_metrics = {**self._describe(totals), **self.describe_rows()}
         return loss
 
     def roll_out(self, planned: Sequence[PlannedRow]) -> list[Row]:
@@ -170,6 +173,10 @@ class WindowTrainer:
 
     def score(self, rows: Sequence[Row]) -> None:
         """Ask a served teacher about the whole window; nothing where the teacher is read batch by batch."""
+
+    def describe_rows(self) -> Metrics:
+        """What there is to say about a window beside the usual; goes before metrics of the same name."""
+        return {}
 
     def complete(self, prompts: Sequence[Sequence[int]], seeds: Sequence[int]) -> list[Completion]:
         """Sample one completion a prompt from the student as it is now."""

@@ -75,12 +75,24 @@ def test_what_cannot_be_used_is_named_by_its_path_and_never_repeated(change: dic
 @pytest.mark.parametrize("objective", sorted(objective_needs()))
 def test_an_objective_is_refused_exactly_where_the_teacher_lacks_its_signal(teacher: str, objective: str) -> None:
     address = {"base_url": "http://127.0.0.1:8000/v1"} if teacher == "server" else {}
-    data = minimal(teacher={"type": teacher, "model": "openai/gpt-4o-mini", **address}, objective={"type": objective})
-    if objective_needs()[objective] in teacher_provides()[teacher]:
+    data = minimal(
+        teacher={"type": teacher, "model": "openai/gpt-4o-mini", **address},
+        objective={"type": objective},
+        on_policy_fraction=0.0 if objective == "imitation" else 1.0,
+    )
+    need = objective_needs()[objective]
+    # Whoever can be read token by token is not asked to mark drafts.
+    if need in teacher_provides()[teacher] and (need == "text") == (teacher == "chat"):
         assert isinstance(parse_config(data), RunConfig)
     else:
-        with pytest.raises(ConfigError, match=f"a {teacher} teacher gives"):
+        with pytest.raises(ConfigError, match=f"a {teacher} teacher (gives|is read token by token)"):
             parse_config(data)
+
+
+def test_imitation_is_not_called_on_policy() -> None:
+    chat = {"type": "chat", "model": "openai/gpt-4o-mini"}
+    with pytest.raises(ConfigError, match="never trains on the student's own text"):
+        parse_config(minimal(teacher=chat, objective={"type": "imitation"}))
 
 
 def test_paths_that_exist_become_absolute_and_ids_stay(tmp_path: Path) -> None:

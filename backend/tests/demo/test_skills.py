@@ -5,7 +5,7 @@ import random
 import pytest
 
 from opd.demo.lessons import answer_lesson, bad_draft, marking_lesson, writing_lesson
-from opd.demo.skills import Mark, mark, mark_prompt, parse_marks, parse_written, render_marks, write_prompt
+from opd.demo.skills import mark, mark_prompt, parse_written, write_prompt
 from opd.demo.task import (
     Question,
     draw_question,
@@ -17,6 +17,7 @@ from opd.demo.task import (
     solve,
     split_of,
 )
+from opd.teachers.tasks.marks import Mark, parse_marks, render_marks
 
 
 def question(text: str) -> Question:

@@ -131,6 +131,25 @@ def test_likelihood_equals_cross_entropy(chunk: int | None) -> None:
         close(ours, expected)
 
 
+@pytest.mark.parametrize("chunk", [7, None])
+def test_weighted_likelihood_equals_weighted_cross_entropy(chunk: int | None) -> None:
+    hidden, weight, bias, *_ = parts(7)
+    generator = torch.Generator().manual_seed(8)
+    targets = torch.randint(0, V, (N,), generator=generator)
+    weights = torch.randn(N, generator=generator)
+    each = torch.nn.functional.cross_entropy(hidden @ weight.t() + bias, targets, reduction="none")
+    truth = (each * weights.double()).sum() / 20.0
+    truth_grads = torch.autograd.grad(truth, [hidden, weight, bias])
+    single = [x.detach().float().requires_grad_() for x in (hidden, weight, bias)]
+    loss, nll, _ = negative_log_likelihood(
+        single[0], Head(single[1], single[2]), targets, weights_N=weights, divisor=20.0, chunk_tokens=chunk
+    )
+    close(loss, truth)
+    close(nll, each.detach())
+    for ours, expected in zip(torch.autograd.grad(loss, single), truth_grads, strict=True):
+        close(ours, expected)
+
+
 def test_bfloat16_hidden_states_stay_close() -> None:
     hidden, weight, _, teacher_hidden, teacher_weight = (x.detach().bfloat16() for x in parts(6))
     loss, _ = generalized_jsd(

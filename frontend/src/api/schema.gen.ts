@@ -179,16 +179,6 @@ const injectedRtkApi = api.injectEndpoints({
         body: queryArg.newCap,
       }),
     }),
-    startExport: build.mutation<StartExportApiResponse, StartExportApiArg>({
-      query: (queryArg) => ({
-        url: `/api/runs/${queryArg.runId}/export`,
-        method: "POST",
-        body: queryArg.exportRequest,
-      }),
-    }),
-    listExports: build.query<ListExportsApiResponse, ListExportsApiArg>({
-      query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/exports` }),
-    }),
     getLog: build.query<GetLogApiResponse, GetLogApiArg>({
       query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/log` }),
     }),
@@ -385,19 +375,6 @@ export type SetBudgetApiArg = {
   runId: string;
   newCap: NewCap;
 };
-export type StartExportApiResponse =
-  /** status 200 Successful Response */ ExportRecord;
-export type StartExportApiArg = {
-  /** Id of a run. */
-  runId: string;
-  exportRequest: ExportRequest;
-};
-export type ListExportsApiResponse =
-  /** status 200 Successful Response */ Exports;
-export type ListExportsApiArg = {
-  /** Id of a run. */
-  runId: string;
-};
 export type GetLogApiResponse = /** status 200 Successful Response */ LogTail;
 export type GetLogApiArg = {
   /** Id of a run. */
@@ -441,6 +418,10 @@ export type GetSystemApiArg = void;
 export type ListTeachersApiResponse =
   /** status 200 Successful Response */ Teachers;
 export type ListTeachersApiArg = void;
+export type AnswersConfig = {
+  /** Different answers to each prompt. More than one pays where a question has several good answers. */
+  per_prompt: number;
+};
 export type BaselineConfig = {
   /** Train the baseline too and show it in the verdict. Costs about half a run more. */
   enabled: boolean;
@@ -477,6 +458,20 @@ export type EvaluationConfig = {
   /** Held-out prompts whose answers are recorded while the run goes on, so that you can read them. */
   probe_prompts: number;
 };
+export type ExpansionConfig = {
+  /** Prompts to add. 0 skips the stage. Copies, near copies and whatever is held out are removed and written anew. */
+  num_prompts: number;
+  /** Prompts asked for in one request. A teacher that replies in lines writes one. */
+  per_request: number;
+  /** Pause when they are written, so that you can read them and strike any; resuming goes on with the rest. */
+  review: boolean;
+};
+export type ContrastObjective = {
+  /** The teacher's answer should become likelier than what the student writes itself; costs nothing a step. */
+  type: "contrast";
+  /** What the preference counts beside the likelihood of the teacher's answer. */
+  weight: number;
+};
 export type DivergenceObjective = {
   /** 0 is forward KL(teacher‖student), 1 is reverse KL(student‖teacher), between them the Jensen-Shannon mixture. */
   beta: number;
@@ -489,21 +484,27 @@ export type GoldObjective = {
   /** Train through TRL's GOLDTrainer: slower, kept for comparison and for its users. */
   type: "gold";
 };
-export type PolicyGradientObjective = {
-  /** Learn from one number a token: how likely the teacher finds what the student wrote. Needs large batches. */
-  type: "policy_gradient";
+export type GuidedObjective = {
+  /** 0 is forward KL(guided‖student), 1 is reverse KL, between them the Jensen-Shannon mixture. */
+  beta: number;
+  /** Largest divergence of a token, nats; a token above it moves nothing. */
+  clip: number;
+  /** Learn to write without a guide as the untrained student writes with it; only where the guide makes it better. */
+  type: "guided";
 };
-export type TopKForwardObjective = {
-  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
-  top_k: number;
-  /** Match the tokens that the teacher finds likeliest, and how much it leaves for the rest: KL(teacher‖student). */
-  type: "topk_forward_kl";
+export type ImitationObjective = {
+  /** Learn the teacher's answers. With many prompts, written ones included, this alone can be enough. */
+  type: "imitation";
 };
-export type TopKReverseObjective = {
-  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
-  top_k: number;
-  /** Keep the student where the teacher's likeliest tokens are: KL(student‖teacher), with constant weights. */
-  type: "topk_reverse_kl";
+export type MarkObjective = {
+  /** What a token of a correction counts, beside 1 for a token that was kept. */
+  correction_weight: number;
+  /** Drafts that are marked at each refresh: one request to the teacher each. */
+  drafts: number;
+  /** Steps after which the student, as it is then, writes new drafts to be marked. */
+  refresh_every: number;
+  /** The teacher marks the student's own drafts part by part; kept and corrected parts are learnt where they stand. */
+  type: "mark";
 };
 export type SamplingConfig = {
   /** Longest completion. Longer ones are cut, and counted as truncated. */
@@ -544,6 +545,8 @@ export type ChatTeacher = {
   model: string;
   /** Price of a million output tokens, typed by you. None: from the dated price data. */
   output_usd_per_million: number | null;
+  /** How it replies where a reply has parts: JSON, or plain lines for a model too small for JSON (the bundled one). */
+  reply_form: "json" | "lines";
   /** Output tokens that a reasoning model may use on top of the answer's length; they are billed as output. */
   thinking_tokens: number;
   /** Deadline of one request to its last byte, in seconds. A later answer counts as possibly paid. */
@@ -580,10 +583,13 @@ export type ServerTeacher = {
 export type WarmStartConfig = {
   /** Peak learning rate of the warm start. */
   learning_rate: number;
+  /** Candidates; the best on validation prompts is used instead of `learning_rate`. Empty: nothing is tuned. */
+  learning_rates: number[];
   /** Optimizer steps of the warm start. 0 skips it; it pays with many prompts and eats steps with few. */
   steps: number;
 };
 export type RunConfig = {
+  answers: AnswersConfig;
   baseline: BaselineConfig;
   /** Completions per optimizer step. */
   batch_size: number;
@@ -596,6 +602,7 @@ export type RunConfig = {
   /** Where the models run. auto: a GPU if there is one. */
   device: "auto" | "cpu" | "cuda" | "mps";
   evaluation: EvaluationConfig;
+  expansion: ExpansionConfig;
   /** Peak learning rate. None: 1e-4 with adapters, 1e-5 when all weights learn. */
   learning_rate: number | null;
   /** Course of the learning rate after warm-up. linear and cosine end at 0. */
@@ -612,20 +619,23 @@ export type RunConfig = {
   num_threads: number | null;
   objective:
     | ({
+        type: "contrast";
+      } & ContrastObjective)
+    | ({
         type: "divergence";
       } & DivergenceObjective)
     | ({
         type: "gold";
       } & GoldObjective)
     | ({
-        type: "policy_gradient";
-      } & PolicyGradientObjective)
+        type: "guided";
+      } & GuidedObjective)
     | ({
-        type: "topk_forward_kl";
-      } & TopKForwardObjective)
+        type: "imitation";
+      } & ImitationObjective)
     | ({
-        type: "topk_reverse_kl";
-      } & TopKReverseObjective);
+        type: "mark";
+      } & MarkObjective);
   /** Lambda: share of training on the student's own text; the rest is on the teacher's answers. */
   on_policy_fraction: number;
   sampling: SamplingConfig;
@@ -902,6 +912,10 @@ export type Estimate = {
   teacher_is_paid: boolean;
   time: TimeEstimate | null;
 };
+export type AnswersConfig2 = {
+  /** Different answers to each prompt. More than one pays where a question has several good answers. */
+  per_prompt?: number;
+};
 export type BaselineConfig2 = {
   /** Train the baseline too and show it in the verdict. Costs about half a run more. */
   enabled?: boolean;
@@ -938,6 +952,20 @@ export type EvaluationConfig2 = {
   /** Held-out prompts whose answers are recorded while the run goes on, so that you can read them. */
   probe_prompts?: number;
 };
+export type ExpansionConfig2 = {
+  /** Prompts to add. 0 skips the stage. Copies, near copies and whatever is held out are removed and written anew. */
+  num_prompts?: number;
+  /** Prompts asked for in one request. A teacher that replies in lines writes one. */
+  per_request?: number;
+  /** Pause when they are written, so that you can read them and strike any; resuming goes on with the rest. */
+  review?: boolean;
+};
+export type ContrastObjective2 = {
+  /** The teacher's answer should become likelier than what the student writes itself; costs nothing a step. */
+  type?: "contrast";
+  /** What the preference counts beside the likelihood of the teacher's answer. */
+  weight?: number;
+};
 export type DivergenceObjective2 = {
   /** 0 is forward KL(teacher‖student), 1 is reverse KL(student‖teacher), between them the Jensen-Shannon mixture. */
   beta?: number;
@@ -950,21 +978,27 @@ export type GoldObjective2 = {
   /** Train through TRL's GOLDTrainer: slower, kept for comparison and for its users. */
   type?: "gold";
 };
-export type PolicyGradientObjective2 = {
-  /** Learn from one number a token: how likely the teacher finds what the student wrote. Needs large batches. */
-  type?: "policy_gradient";
+export type GuidedObjective2 = {
+  /** 0 is forward KL(guided‖student), 1 is reverse KL, between them the Jensen-Shannon mixture. */
+  beta?: number;
+  /** Largest divergence of a token, nats; a token above it moves nothing. */
+  clip?: number;
+  /** Learn to write without a guide as the untrained student writes with it; only where the guide makes it better. */
+  type?: "guided";
 };
-export type TopKForwardObjective2 = {
-  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
-  top_k?: number;
-  /** Match the tokens that the teacher finds likeliest, and how much it leaves for the rest: KL(teacher‖student). */
-  type?: "topk_forward_kl";
+export type ImitationObjective2 = {
+  /** Learn the teacher's answers. With many prompts, written ones included, this alone can be enough. */
+  type?: "imitation";
 };
-export type TopKReverseObjective2 = {
-  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
-  top_k?: number;
-  /** Keep the student where the teacher's likeliest tokens are: KL(student‖teacher), with constant weights. */
-  type?: "topk_reverse_kl";
+export type MarkObjective2 = {
+  /** What a token of a correction counts, beside 1 for a token that was kept. */
+  correction_weight?: number;
+  /** Drafts that are marked at each refresh: one request to the teacher each. */
+  drafts?: number;
+  /** Steps after which the student, as it is then, writes new drafts to be marked. */
+  refresh_every?: number;
+  /** The teacher marks the student's own drafts part by part; kept and corrected parts are learnt where they stand. */
+  type?: "mark";
 };
 export type SamplingConfig2 = {
   /** Longest completion. Longer ones are cut, and counted as truncated. */
@@ -1005,6 +1039,8 @@ export type ChatTeacher2 = {
   model: string;
   /** Price of a million output tokens, typed by you. None: from the dated price data. */
   output_usd_per_million?: number | null;
+  /** How it replies where a reply has parts: JSON, or plain lines for a model too small for JSON (the bundled one). */
+  reply_form?: "json" | "lines";
   /** Output tokens that a reasoning model may use on top of the answer's length; they are billed as output. */
   thinking_tokens?: number;
   /** Deadline of one request to its last byte, in seconds. A later answer counts as possibly paid. */
@@ -1041,10 +1077,13 @@ export type ServerTeacher2 = {
 export type WarmStartConfig2 = {
   /** Peak learning rate of the warm start. */
   learning_rate?: number;
+  /** Candidates; the best on validation prompts is used instead of `learning_rate`. Empty: nothing is tuned. */
+  learning_rates?: number[];
   /** Optimizer steps of the warm start. 0 skips it; it pays with many prompts and eats steps with few. */
   steps?: number;
 };
 export type RunConfig2 = {
+  answers?: AnswersConfig2;
   baseline?: BaselineConfig2;
   /** Completions per optimizer step. */
   batch_size?: number;
@@ -1057,6 +1096,7 @@ export type RunConfig2 = {
   /** Where the models run. auto: a GPU if there is one. */
   device?: "auto" | "cpu" | "cuda" | "mps";
   evaluation?: EvaluationConfig2;
+  expansion?: ExpansionConfig2;
   /** Peak learning rate. None: 1e-4 with adapters, 1e-5 when all weights learn. */
   learning_rate?: number | null;
   /** Course of the learning rate after warm-up. linear and cosine end at 0. */
@@ -1073,20 +1113,23 @@ export type RunConfig2 = {
   num_threads?: number | null;
   objective?:
     | ({
+        type: "contrast";
+      } & ContrastObjective2)
+    | ({
         type: "divergence";
       } & DivergenceObjective2)
     | ({
         type: "gold";
       } & GoldObjective2)
     | ({
-        type: "policy_gradient";
-      } & PolicyGradientObjective2)
+        type: "guided";
+      } & GuidedObjective2)
     | ({
-        type: "topk_forward_kl";
-      } & TopKForwardObjective2)
+        type: "imitation";
+      } & ImitationObjective2)
     | ({
-        type: "topk_reverse_kl";
-      } & TopKReverseObjective2);
+        type: "mark";
+      } & MarkObjective2);
   /** Lambda: share of training on the student's own text; the rest is on the teacher's answers. */
   on_policy_fraction?: number;
   sampling?: SamplingConfig2;
@@ -1234,6 +1277,14 @@ export type SampleRecorded = {
   text: string;
   tokens: TokenScore[];
 };
+export type StageFinished = {
+  kind: "stage_finished";
+  numbers: {
+    [key: string]: number;
+  };
+  stage: string;
+  words: string;
+};
 export type StepLogged = {
   kind: "step_logged";
   metrics: {
@@ -1289,6 +1340,9 @@ export type StoredEvent = {
     | ({
         kind: "sample_recorded";
       } & SampleRecorded)
+    | ({
+        kind: "stage_finished";
+      } & StageFinished)
     | ({
         kind: "step_logged";
       } & StepLogged)
@@ -1375,6 +1429,7 @@ export type RunSummary = {
   phase_started_time: number | null;
   phase_total: number | null;
   seq: number;
+  stages: StageFinished[];
   started: RunStarted | null;
   started_time: number | null;
   step: number;
@@ -1547,54 +1602,6 @@ export type NewCap = {
   /** Dollars, or tokens where the run is capped by tokens; never below what is spent and held. */
   cap: number;
 };
-export type Check = {
-  found: string;
-  what: string;
-};
-export type ExportedFile = {
-  name: string;
-  num_bytes: number;
-  sha256: string;
-};
-export type ExportReport = {
-  checks: Check[];
-  duration_s: number;
-  files: ExportedFile[];
-  form: "lora" | "merged" | "gguf" | "ollama";
-  /** One command or line of code. */
-  how_to_use: string;
-  /** The folder on this machine. */
-  path: string;
-  /** Number format of a GGUF file's matrices. */
-  precision: string | null;
-  run_id: string;
-  /** The checkpoint's; None for the run's finished model. */
-  step: number | null;
-};
-export type ExportRecord = {
-  done: number;
-  error: RunFailure | null;
-  form: "lora" | "merged" | "gguf" | "ollama";
-  /** What it is doing, in words. */
-  phase: string;
-  report: ExportReport | null;
-  state: "running" | "done" | "failed";
-  /** Phases done, of so many. */
-  total: number;
-};
-export type ExportRequest = {
-  /** lora: the adapters alone. merged: a complete model folder. gguf: one file for llama.cpp. ollama: that and a
-    Modelfile. */
-  form: "lora" | "merged" | "gguf" | "ollama";
-  /** How GGUF stores matrices. */
-  precision?: "f16" | "bf16" | "f32";
-  /** A checkpoint's; None takes the finished model. */
-  step?: number | null;
-};
-export type Exports = {
-  items: ExportRecord[];
-  run_id: string;
-};
 export type LogTail = {
   run_id: string;
   text: string;
@@ -1721,8 +1728,6 @@ export const {
   useGetRunQuery,
   useGetBudgetQuery,
   useSetBudgetMutation,
-  useStartExportMutation,
-  useListExportsQuery,
   useGetLogQuery,
   useGetReportQuery,
   useResumeRunMutation,

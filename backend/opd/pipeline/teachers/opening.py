@@ -10,16 +10,20 @@ from pathlib import Path
 
 import torch
 
-from opd.config import LocalTeacher, RunConfig, ServerTeacher
+from opd.config import ChatTeacher, LocalTeacher, RunConfig, ServerTeacher
 from opd.data_loader import PromptRecord
 from opd.errors import ConfigError
 from opd.keys import provider_of_server
 from opd.model_files import Progress, find_model
+from opd.pipeline.beside import LineReporter
+from opd.pipeline.reporter import Reporter
 from opd.pipeline.teachers.across import AcrossRunTeacher
 from opd.pipeline.teachers.base import RunTeacher
+from opd.pipeline.teachers.chat import ChatRunTeacher
 from opd.pipeline.teachers.local import LocalRunTeacher
 from opd.pipeline.teachers.served import ServedRunTeacher
 from opd.pipeline.teachers.tokenizers import Reading
+from opd.store.runs import RunFolder
 from opd.teachers.pair_checks import PROBE_TEXTS, Pair, check_pair
 from opd.teachers.probe import probe, refuse
 from opd.teachers.probe_share import share_of_positions
@@ -35,6 +39,8 @@ def open_teacher(
     device: torch.device,
     *,
     records: Sequence[PromptRecord],
+    folder: RunFolder,
+    reporter: Reporter | LineReporter,
     keys: Mapping[str, str],
     progress: Progress | None = None,
 ) -> RunTeacher:
@@ -42,6 +48,8 @@ def open_teacher(
 
     Args:
         records: all prompts of the run; the only ones that it will be asked about.
+        folder: the run's; its number is what money is booked under.
+        reporter: told what is spent.
         keys: provider → API key; a value goes to its provider and nowhere else.
 
     Raises:
@@ -54,6 +62,8 @@ def open_teacher(
             return _local(config, config.teacher, student, device, records, progress)
         case ServerTeacher():
             return _served(config, config.teacher, student, records, keys)
+        case ChatTeacher():
+            return ChatRunTeacher(config.teacher, config, student, folder, reporter, keys)
         case other:
             raise ConfigError(
                 f"A {other.type} teacher cannot train a student yet.", hint="Choose a model on this machine."

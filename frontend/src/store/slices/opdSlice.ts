@@ -14,7 +14,7 @@ import { appendPoint, lastStep, type Series, seriesFromBuckets, truncateAfter, e
 export const MAX_LOG = 500;
 export const MAX_SAMPLES = 2000;
 const MAX_ALARMS = 50;
-const PAUSE_ALARMS = new Set(["storage_failed", "budget_reached"]);
+const PAUSE_ALARMS = new Set(["storage_failed", "budget_reached", "paused_for_review"]);
 const MAX_VIEWS = 4;
 
 export type Connection = "connecting" | "replaying" | "live" | "waiting" | "refused";
@@ -67,6 +67,7 @@ export const emptySummary: RunSummary = {
   step: 0,
   max_steps: 0,
   latest: {},
+  stages: [],
   checkpoint_step: null,
   exactness: null,
   num_resumes: 0,
@@ -229,6 +230,9 @@ function apply(view: RunView, stored: StoredEvent): void {
       for (const [name, value] of Object.entries(event.metrics)) {
         addPoint(view, event.stage, name, event.step, time, value);
       }
+      break;
+    case "stage_finished":
+      summary.stages = [...summary.stages, event];
       break;
     case "sample_recorded":
       view.samples.push(event);
