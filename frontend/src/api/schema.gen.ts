@@ -179,6 +179,16 @@ const injectedRtkApi = api.injectEndpoints({
         body: queryArg.newCap,
       }),
     }),
+    startExport: build.mutation<StartExportApiResponse, StartExportApiArg>({
+      query: (queryArg) => ({
+        url: `/api/runs/${queryArg.runId}/export`,
+        method: "POST",
+        body: queryArg.exportRequest,
+      }),
+    }),
+    listExports: build.query<ListExportsApiResponse, ListExportsApiArg>({
+      query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/exports` }),
+    }),
     getLog: build.query<GetLogApiResponse, GetLogApiArg>({
       query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/log` }),
     }),
@@ -375,6 +385,19 @@ export type SetBudgetApiArg = {
   runId: string;
   newCap: NewCap;
 };
+export type StartExportApiResponse =
+  /** status 200 Successful Response */ ExportRecord;
+export type StartExportApiArg = {
+  /** Id of a run. */
+  runId: string;
+  exportRequest: ExportRequest;
+};
+export type ListExportsApiResponse =
+  /** status 200 Successful Response */ Exports;
+export type ListExportsApiArg = {
+  /** Id of a run. */
+  runId: string;
+};
 export type GetLogApiResponse = /** status 200 Successful Response */ LogTail;
 export type GetLogApiArg = {
   /** Id of a run. */
@@ -506,6 +529,22 @@ export type MarkObjective = {
   /** The teacher marks the student's own drafts part by part; kept and corrected parts are learnt where they stand. */
   type: "mark";
 };
+export type PolicyGradientObjective = {
+  /** Learn from one number a token: how likely the teacher finds what the student wrote. Needs large batches. */
+  type: "policy_gradient";
+};
+export type TopKForwardObjective = {
+  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
+  top_k: number;
+  /** Match the tokens that the teacher finds likeliest, and how much it leaves for the rest: KL(teacher‖student). */
+  type: "topk_forward_kl";
+};
+export type TopKReverseObjective = {
+  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
+  top_k: number;
+  /** Keep the student where the teacher's likeliest tokens are: KL(student‖teacher), with constant weights. */
+  type: "topk_reverse_kl";
+};
 export type SamplingConfig = {
   /** Longest completion. Longer ones are cut, and counted as truncated. */
   max_completion_tokens: number;
@@ -635,7 +674,16 @@ export type RunConfig = {
       } & ImitationObjective)
     | ({
         type: "mark";
-      } & MarkObjective);
+      } & MarkObjective)
+    | ({
+        type: "policy_gradient";
+      } & PolicyGradientObjective)
+    | ({
+        type: "topk_forward_kl";
+      } & TopKForwardObjective)
+    | ({
+        type: "topk_reverse_kl";
+      } & TopKReverseObjective);
   /** Lambda: share of training on the student's own text; the rest is on the teacher's answers. */
   on_policy_fraction: number;
   sampling: SamplingConfig;
@@ -1000,6 +1048,22 @@ export type MarkObjective2 = {
   /** The teacher marks the student's own drafts part by part; kept and corrected parts are learnt where they stand. */
   type?: "mark";
 };
+export type PolicyGradientObjective2 = {
+  /** Learn from one number a token: how likely the teacher finds what the student wrote. Needs large batches. */
+  type?: "policy_gradient";
+};
+export type TopKForwardObjective2 = {
+  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
+  top_k?: number;
+  /** Match the tokens that the teacher finds likeliest, and how much it leaves for the rest: KL(teacher‖student). */
+  type?: "topk_forward_kl";
+};
+export type TopKReverseObjective2 = {
+  /** Tokens asked for at each position; servers have a limit (vLLM: 20 if not set otherwise). */
+  top_k?: number;
+  /** Keep the student where the teacher's likeliest tokens are: KL(student‖teacher), with constant weights. */
+  type?: "topk_reverse_kl";
+};
 export type SamplingConfig2 = {
   /** Longest completion. Longer ones are cut, and counted as truncated. */
   max_completion_tokens?: number;
@@ -1129,7 +1193,16 @@ export type RunConfig2 = {
       } & ImitationObjective2)
     | ({
         type: "mark";
-      } & MarkObjective2);
+      } & MarkObjective2)
+    | ({
+        type: "policy_gradient";
+      } & PolicyGradientObjective2)
+    | ({
+        type: "topk_forward_kl";
+      } & TopKForwardObjective2)
+    | ({
+        type: "topk_reverse_kl";
+      } & TopKReverseObjective2);
   /** Lambda: share of training on the student's own text; the rest is on the teacher's answers. */
   on_policy_fraction?: number;
   sampling?: SamplingConfig2;
@@ -1602,6 +1675,54 @@ export type NewCap = {
   /** Dollars, or tokens where the run is capped by tokens; never below what is spent and held. */
   cap: number;
 };
+export type Check = {
+  found: string;
+  what: string;
+};
+export type ExportedFile = {
+  name: string;
+  num_bytes: number;
+  sha256: string;
+};
+export type ExportReport = {
+  checks: Check[];
+  duration_s: number;
+  files: ExportedFile[];
+  form: "lora" | "merged" | "gguf" | "ollama";
+  /** One command or line of code. */
+  how_to_use: string;
+  /** The folder on this machine. */
+  path: string;
+  /** Number format of a GGUF file's matrices. */
+  precision: string | null;
+  run_id: string;
+  /** The checkpoint's; None for the run's finished model. */
+  step: number | null;
+};
+export type ExportRecord = {
+  done: number;
+  error: RunFailure | null;
+  form: "lora" | "merged" | "gguf" | "ollama";
+  /** What it is doing, in words. */
+  phase: string;
+  report: ExportReport | null;
+  state: "running" | "done" | "failed";
+  /** Phases done, of so many. */
+  total: number;
+};
+export type ExportRequest = {
+  /** lora: the adapters alone. merged: a complete model folder. gguf: one file for llama.cpp. ollama: that and a
+    Modelfile. */
+  form: "lora" | "merged" | "gguf" | "ollama";
+  /** How GGUF stores matrices. */
+  precision?: "f16" | "bf16" | "f32";
+  /** A checkpoint's; None takes the finished model. */
+  step?: number | null;
+};
+export type Exports = {
+  items: ExportRecord[];
+  run_id: string;
+};
 export type LogTail = {
   run_id: string;
   text: string;
@@ -1728,6 +1849,8 @@ export const {
   useGetRunQuery,
   useGetBudgetQuery,
   useSetBudgetMutation,
+  useStartExportMutation,
+  useListExportsQuery,
   useGetLogQuery,
   useGetReportQuery,
   useResumeRunMutation,
