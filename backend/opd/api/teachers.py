@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
+from pydantic import Field
 
 from opd.api.base import ApiModel, errors
 from opd.api.deps import Studio, get_studio
 from opd.catalogue import LocalModel, PaidModel, local_models, paid_models
-from opd.config import SIGNAL_WORDS, SignalKind, objective_needs, teacher_provides
+from opd.config import SIGNAL_WORDS, ChatTeacher, SignalKind, objective_needs, teacher_provides
 
 router = APIRouter(prefix="/api/teachers", tags=["teachers"])
 
@@ -27,6 +29,43 @@ class Teachers(ApiModel):
     """Signal that each objective needs."""
     signal_words: dict[SignalKind, str]
     """Signals in words for people."""
+
+
+class OffersRequest(ApiModel):
+    """Whose models to list."""
+
+    provider: str = Field(pattern=r"^[a-z][a-z-]{0,31}$")
+    """openai, anthropic, google, openrouter, fireworks, together, or local with a base_url."""
+    base_url: str | None = Field(None, max_length=500)
+    """Address of an OpenAI-compatible server; null: the provider's own. Only the key named `local` is sent there."""
+
+
+class OfferedModel(ApiModel):
+    """A chat model that answers now. Prices in dollars per million tokens; null where the price data has none."""
+
+    id: str
+    """What `teacher.model` takes."""
+    input_usd_per_million: float | None
+    output_usd_per_million: float | None
+    price_date: str | None
+    retires: str | None
+
+
+class Offers(ApiModel):
+    """What a provider offers at this moment."""
+
+    items: list[OfferedModel]
+
+
+@router.post("/offers", operation_id="listOffers", responses=errors(400))
+def list_offers(request: OffersRequest, studio: Annotated[Studio, Depends(get_studio)]) -> Offers:
+    """Ask a provider for its models; that costs nothing. Our dated prices stand beside them."""
+    from opd.teachers.chat.endpoints import endpoint_of  # brings an HTTP client: only for who asks
+    from opd.teachers.chat.offers import offers
+
+    endpoint = endpoint_of(ChatTeacher(model=f"{request.provider}/list", base_url=request.base_url))
+    found = offers(endpoint, studio.keys.get(endpoint.key_name))
+    return Offers(items=[OfferedModel(**asdict(offer)) for offer in found])
 
 
 @router.get("", operation_id="listTeachers", responses=errors())

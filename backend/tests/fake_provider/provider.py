@@ -45,6 +45,7 @@ class FakeProvider:
         self.brain, self.key, self.url = brain, key, ""
         self.invoice = Invoice()
         self.seen: list[Seen] = []
+        self.listed: list[str] = []
         self.most_under_way = 0
         self._under_way = 0
         self._faults: deque[Fault] = deque()
@@ -77,7 +78,9 @@ class FakeProvider:
         if scope["type"] != "http":
             return
         raw = await _body(receive)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         if scope["path"] == "/v1/models":
+            self.listed.append(Seen(scope["path"], headers, {}).key)
             entries = [{"id": model, "object": "model", "type": "model", "display_name": model} for model in MODELS]
             await _reply(send, 200, {}, json.dumps({"object": "list", "data": entries, "has_more": False}).encode())
             return
@@ -85,7 +88,6 @@ class FakeProvider:
         if api is None:
             await _reply(send, 404, {}, b'{"error": {"message": "no such path"}}')
             return
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         seen = Seen(scope["path"], headers, json.loads(raw))
         with self._lock:
             self.seen.append(seen)
