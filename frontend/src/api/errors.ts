@@ -15,6 +15,21 @@ export function busyRunId(problem: Problem): string | null {
   return problem.code === "busy" && typeof runId === "string" ? runId : null;
 }
 
+/** A provider's terms, as the server asks to have them accepted. */
+export interface Terms {
+  code: string;
+  title: string;
+  text: string;
+  address: string;
+}
+
+/** The terms that have to be accepted before this run starts, from a refusal that names them. */
+export function openTerms(problem: Problem): Terms | null {
+  const { code, title, text, address } = problem.details;
+  const isWhole = [code, title, text, address].every((part) => typeof part === "string");
+  return problem.code === "terms_not_accepted" && isWhole ? (problem.details as unknown as Terms) : null;
+}
+
 export function problemOf(error: FetchBaseQueryError | SerializedError | undefined): Problem | null {
   if (!error) return null;
   if (!("status" in error)) {

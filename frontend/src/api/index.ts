@@ -37,6 +37,7 @@ export const {
   useDeleteKeyMutation,
   useDeleteRunMutation,
   useEstimateCostQuery,
+  useGetBudgetQuery,
   useGetConfigSchemaQuery,
   useGetDatasetQuery,
   useGetLogQuery,

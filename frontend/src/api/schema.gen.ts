@@ -235,6 +235,13 @@ const injectedRtkApi = api.injectEndpoints({
     listTeachers: build.query<ListTeachersApiResponse, ListTeachersApiArg>({
       query: () => ({ url: `/api/teachers` }),
     }),
+    listOffers: build.mutation<ListOffersApiResponse, ListOffersApiArg>({
+      query: (queryArg) => ({
+        url: `/api/teachers/offers`,
+        method: "POST",
+        body: queryArg.offersRequest,
+      }),
+    }),
   }),
   overrideExisting: false,
 });
@@ -441,6 +448,11 @@ export type GetSystemApiArg = void;
 export type ListTeachersApiResponse =
   /** status 200 Successful Response */ Teachers;
 export type ListTeachersApiArg = void;
+export type ListOffersApiResponse =
+  /** status 200 Successful Response */ Offers;
+export type ListOffersApiArg = {
+  offersRequest: OffersRequest;
+};
 export type AnswersConfig = {
   /** Different answers to each prompt. More than one pays where a question has several good answers. */
   per_prompt: number;
@@ -1822,6 +1834,23 @@ export type Teachers = {
     [key: string]: string;
   };
 };
+export type OfferedModel = {
+  /** What `teacher.model` takes. */
+  id: string;
+  input_usd_per_million: number | null;
+  output_usd_per_million: number | null;
+  price_date: string | null;
+  retires: string | null;
+};
+export type Offers = {
+  items: OfferedModel[];
+};
+export type OffersRequest = {
+  /** Address of an OpenAI-compatible server; null: the provider's own. Only the key named `local` is sent there. */
+  base_url?: string | null;
+  /** openai, anthropic, google, openrouter, fireworks, together, or local with a base_url. */
+  provider: string;
+};
 export const {
   useCheckConfigQuery,
   useReadConfigMutation,
@@ -1859,4 +1888,5 @@ export const {
   useOpenSessionMutation,
   useGetSystemQuery,
   useListTeachersQuery,
+  useListOffersMutation,
 } = injectedRtkApi;

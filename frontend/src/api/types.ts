@@ -23,6 +23,7 @@ export type {
   PreflightItem,
   Preset,
   Rendering,
+  RunBudget,
   RunConfig,
   RunDetail,
   RunListItem,

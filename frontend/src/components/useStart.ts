@@ -12,9 +12,10 @@ export function useStart() {
   /** Kept until an answer has come: pressing again after a lost answer does not start a second run. */
   const requestId = useRef<string | null>(null);
 
-  async function start(what: { demo: true } | { config: RunConfigInput }): Promise<void> {
+  /** `acknowledge`: codes of notices that the person has accepted, such as a provider's terms. */
+  async function start(what: { demo: true } | { config: RunConfigInput }, acknowledge: string[] = []): Promise<void> {
     requestId.current ??= newRequestId();
-    const answer = await send({ startRequest: { ...what, request_id: requestId.current } });
+    const answer = await send({ startRequest: { ...what, request_id: requestId.current, acknowledge } });
     const lost = answer.error && problemOf(answer.error)?.status === null;
     if (!lost) requestId.current = null;
     if (answer.data) await navigate(`/opd/${answer.data.run_id}`);

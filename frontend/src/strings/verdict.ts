@@ -37,6 +37,12 @@ export const verdictStrings = {
     resume: "Resume",
     resumeHint: (step: number) => `Goes on from the checkpoint of step ${count(step)}.`,
     resumeFromStart: "There is no checkpoint yet: begins again at step 1.",
+    capReached: (spent: string, held: string, cap: string) =>
+      `The spend cap is reached: ${spent} spent and ${held} held, of ${cap}. What was paid is kept and not asked for again.`,
+    newCapUsd: "New cap in US dollars",
+    newCapTokens: "New cap in tokens",
+    tokens: (number: string) => `${number} tokens`,
+    raiseAndResume: "Raise the cap and resume",
     exact: "Resumed bit-exactly",
     continued: "Resumed on another machine or software: equal in kind, not bit for bit",
     stoppedTitle: "Stopped and saved",

@@ -4,7 +4,7 @@ import { lazy, Suspense } from "react";
 import { Link } from "react-router";
 
 import { useEstimateCostQuery, useListRunsQuery, usePreflightQuery } from "../../api";
-import { busyRunId, problemOf } from "../../api/errors";
+import { busyRunId, openTerms, problemOf } from "../../api/errors";
 import type { Estimate, PreflightItem, RunConfig } from "../../api/types";
 import { bytes, DASH, durationRange, usd } from "../../lib/format";
 import { strings } from "../../strings";
@@ -18,6 +18,7 @@ import { useStart } from "../useStart";
 import classes from "./BeforeStart.module.css";
 import side from "./side.module.css";
 import { Scenarios } from "./Scenarios";
+import { TermsNotice } from "./TermsNotice";
 
 /** Not needed for the first paint. */
 const CopyAs = lazy(async () => ({ default: (await import("./CopyAs")).CopyAs }));
@@ -36,6 +37,7 @@ export function BeforeStart({ draft }: { draft: Draft }) {
   const numFails = items.filter((item) => item.status === "fail").length;
   const fieldProblems = Object.entries(draft.problems);
   const holder = problem ? busyRunId(problem) : null;
+  const terms = problem ? openTerms(problem) : null;
   const mayStart = config !== null && numFails === 0 && !active && !checks.isFetching;
 
   return (
@@ -62,7 +64,10 @@ export function BeforeStart({ draft }: { draft: Draft }) {
         <Costs estimate={config ? cost.currentData : undefined} error={config ? cost.error : undefined} />
       </section>
       <div className={side.startBar}>
-        {problem && (
+        {terms && config && (
+          <TermsNotice terms={terms} isStarting={isStarting} onDismiss={dismiss} onAccept={() => void start({ config }, [terms.code])} />
+        )}
+        {problem && !terms && (
           <FailureNotice
             failure={problem}
             diagnostics={() => diagnosticsText({ failure: problem })}

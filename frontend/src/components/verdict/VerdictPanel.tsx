@@ -22,6 +22,7 @@ import { More } from "../ui/More";
 import { FailureNotice, Notice } from "../ui/Notice";
 import { Fact, Facts, Section } from "../ui/Section";
 import { IntervalBars, type IntervalRow } from "./IntervalBars";
+import { RaiseCap } from "./RaiseCap";
 import classes from "./verdict.module.css";
 
 const ExportPanel = lazy(async () => ({ default: (await import("./ExportPanel")).ExportPanel }));
@@ -54,7 +55,7 @@ export function VerdictPanel({ view }: { view: RunView }) {
         )}
       </section>
       <div className={side.startBar}>
-        <Next view={view} run={run} />
+        <Next view={view} run={run} failure={failureOf(view, run)} />
       </div>
     </div>
   );
@@ -71,9 +72,13 @@ function Headline({ verdict }: { verdict: VerdictReached }) {
   );
 }
 
+function failureOf(view: RunView, run: RunDetail | undefined): RunFailure | null {
+  return run?.status.failure ?? view.summary.finished?.error ?? null;
+}
+
 /** Why a run ended without being done, and what is left of it. */
 function Ending({ view, run }: { view: RunView; run: RunDetail | undefined }) {
-  const failure: RunFailure | null = run?.status.failure ?? view.summary.finished?.error ?? null;
+  const failure = failureOf(view, run);
   const diagnostics = () => diagnosticsText({ failure, view });
   if (view.state === "failed" && failure) {
     return (
@@ -271,7 +276,7 @@ function Results({ run, view }: { run: RunDetail; view: RunView }) {
   );
 }
 
-function Next({ view, run }: { view: RunView; run: RunDetail | undefined }) {
+function Next({ view, run, failure }: { view: RunView; run: RunDetail | undefined; failure: RunFailure | null }) {
   const navigate = useNavigate();
   const [resume, { isLoading, error }] = useResumeRunMutation();
   const problem = problemOf(error);
@@ -280,7 +285,8 @@ function Next({ view, run }: { view: RunView; run: RunDetail | undefined }) {
   return (
     <>
       {problem && <FailureNotice failure={problem} diagnostics={() => diagnosticsText({ failure: problem, view })} />}
-      {canResume && (
+      {canResume && failure?.code === "budget_reached" && <RaiseCap runId={view.runId} />}
+      {canResume && failure?.code !== "budget_reached" && (
         <>
           <p className={side.startHint}>
             {checkpoint === null ? strings.verdict.resumeFromStart : strings.verdict.resumeHint(checkpoint)}
