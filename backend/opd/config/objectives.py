@@ -55,12 +55,13 @@ class PolicyGradientObjective(Config):
 
 
 class GoldObjective(Config):
-    """TRL's GOLDTrainer (experimental upstream)."""
+    """TRL's GOLDTrainer (experimental upstream), with the defects of 1.16 repaired."""
 
     needs: ClassVar[SignalKind] = "distribution"
     across_tokenizers: ClassVar[bool] = True
     type: Literal["gold"] = "gold"
-    """Train through TRL's GOLDTrainer: slower, kept for comparison and for its users."""
+    """Train through TRL's GOLDTrainer: slower, kept for comparison and for its users. Across tokenizers it is
+    experimental and can destroy the student: where numbers are divided differently it cannot tell right from wrong."""
     beta: float = Field(1.0, ge=0, le=1)
     """0 is forward KL, 1 is reverse KL."""
 

@@ -1,4 +1,4 @@
-"""TRL's own trainers exactly as they come, for `opd bench speed` to compare with.
+"""TRL's own trainers exactly as they come, for `opd bench` to compare with.
 
 In: models, a tokenizer, prompts as text, the same numbers for both. Out: a trainer whose `train()` anyone could have
 called. Nothing of ours is inside; `gold.GoldTrainer` is the repaired one that runs use.
@@ -24,6 +24,7 @@ def gold_trainer(
     *,
     beta: float,
     max_length: int,
+    teacher_tokenizer: Path | None = None,
     **settings: Any,
 ) -> Any:
     """GOLDTrainer on the student's own text alone (lambda 1), sampling from the model as it is.
@@ -31,12 +32,24 @@ def gold_trainer(
     Args:
         prompts: text of each prompt.
         references: a completion for each: unused at lambda 1, but the trainer wants the column.
+        teacher_tokenizer: folder of the teacher's, where it is another one; its loss is then the hybrid one that its
+            documentation recommends, all else as it comes.
         settings: see `_arguments`.
     """
     from trl.experimental.gold import GOLDConfig, GOLDTrainer
 
+    across = {} if teacher_tokenizer is None else {
+        "use_uld_loss": True, "uld_use_hybrid_loss": True, "teacher_tokenizer_name_or_path": str(teacher_tokenizer)
+    }  # fmt: skip
     arguments = GOLDConfig(
-        **_arguments(**settings), lmbda=1.0, beta=beta, temperature=1.0, top_p=1.0, top_k=0, max_length=max_length
+        **_arguments(**settings),
+        **across,
+        lmbda=1.0,
+        beta=beta,
+        temperature=1.0,
+        top_p=1.0,
+        top_k=0,
+        max_length=max_length,
     )
     data = Dataset.from_dict({"prompt": list(prompts), "completion": list(references)})
     return _quiet(
@@ -71,6 +84,8 @@ def _arguments(
     learning_rate: float,
     num_steps: int,
     seed: int,
+    warmup_steps: int = 0,
+    lr_schedule: str = "constant",
 ) -> dict[str, Any]:
     """The same for both; `rows` is what one optimizer step trains on."""
     return {
@@ -80,8 +95,8 @@ def _arguments(
         "gradient_accumulation_steps": accumulation,
         "max_completion_length": completion_tokens,
         "learning_rate": learning_rate,
-        "lr_scheduler_type": "constant",
-        "warmup_steps": 0,
+        "lr_scheduler_type": lr_schedule,
+        "warmup_steps": warmup_steps,
         "seed": seed,
         "disable_dropout": True,
         "activation_checkpointing": False,  # faster; memory is measured the same way for all

@@ -44,10 +44,13 @@ class Trial:
     Args:
         make: the configuration, from a laboratory. Called on paper too, so it must give the same then, but for
             addresses.
+        program: the module that takes the run's folder to its end; another than the product's own for what is compared
+            with.
     """
 
     name: str
     make: Callable[[Lab], RunConfig]
+    program: str = "opd.pipeline"
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Trials:
     def _to_the_end(self, run: RunFolder, trial: Trial, progress: Progress) -> None:
         with run.log_path.open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "opd.pipeline", str(run.path)],
+                [sys.executable, "-P", "-m", trial.program, str(run.path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
