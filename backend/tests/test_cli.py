@@ -365,6 +365,22 @@ def test_train_ends_in_one_json_document_and_a_run_that_the_studio_finds(tiny_co
     assert "nothing to resume" in json.loads(again.stdout)["error"]["message"]
 
 
+def test_train_waits_for_the_device(tiny_config: Path, tmp_path: Path, light_runs: None) -> None:
+    from opd.cli.folders import open_jobs
+
+    store = RunStore(tmp_path)
+    first = store.create(config("steps=100000 rate=20", device="cpu"))
+    open_jobs(store).resume(first.run_id)
+    arguments, environment = command(tmp_path, "train", str(tiny_config), "--wait", "--json")
+    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert f"{first.run_id} is at work on this device. Waiting" in process.stderr.readline()
+    assert list(store) == [first], "nothing was made yet"
+    open_jobs(store).stop(first.run_id, "save")
+    out, _ = process.communicate(timeout=200)
+    assert (process.returncode, json.loads(out)["state"]) == (0, "done")
+
+
 def test_an_unknown_model_exits_2_naming_it(tiny_config: Path, tmp_path: Path) -> None:
     file = tiny_config.with_name("unknown.yaml")
     file.write_text(json.dumps({**json.loads(tiny_config.read_text()), "student": {"model": "Qwen/Qwen3-7B"}}))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +14,14 @@ import typer
 
 from opd.cli.folders import find_run, open_jobs, open_store
 from opd.cli.output import JsonOption, emit_json, say
-from opd.errors import InputError
+from opd.errors import BusyError, InputError
 
 if TYPE_CHECKING:
     from opd.config import RunConfig
     from opd.jobs import Jobs
     from opd.store.runs import RunFolder, RunStore
+
+_LOOK_EVERY_S = 1.0
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +39,10 @@ def train(
     accept: Annotated[
         list[str] | None, typer.Option(metavar="CODE", help="Accept this notice, such as a provider's terms.")
     ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option("--wait", metavar="", help="Where another run is on the device, wait until that has ended."),
+    ] = False,
     json: JsonOption = False,
 ) -> int:
     """Train a student as a configuration says, here and now. A studio of the same data folder shows it live.
@@ -42,12 +51,26 @@ def train(
     Exit codes: 0 done, 1 failed, 2 unusable input, 3 the device is taken, 130 stopped and saved.
     """
     store = open_store()
-    folder = _folder(open_jobs(store), store, config, resume, accept or [])
+    take = partial(_folder, open_jobs(store), store, config, resume, accept or [])
+    folder = _when_free(take) if wait else take()
     say(f"Run {folder.run_id} in {folder.path}")
     code = _run(folder, store)
     if json:
         emit_json({"exit_code": code, **outcome(folder)})
     return code
+
+
+def _when_free(take: Callable[[], RunFolder]) -> RunFolder:
+    """The run's folder as soon as its device is free; Ctrl-C ends the wait."""
+    said = ""
+    while True:
+        try:
+            return take()
+        except BusyError as error:
+            if error.message != said:
+                said = error.message
+                say(f"{said} Waiting until that has ended …")
+            time.sleep(_LOOK_EVERY_S)
 
 
 def _folder(jobs: Jobs, store: RunStore, config: Path | None, resume: str | None, accepted: list[str]) -> RunFolder:

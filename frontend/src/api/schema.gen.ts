@@ -516,7 +516,8 @@ export type DivergenceObjective = {
 export type GoldObjective = {
   /** 0 is forward KL, 1 is reverse KL. */
   beta: number;
-  /** Train through TRL's GOLDTrainer: slower, kept for comparison and for its users. */
+  /** Train through TRL's GOLDTrainer: slower, kept for comparison and for its users. Across tokenizers it is
+    experimental and can destroy the student: where numbers are divided differently it cannot tell right from wrong. */
   type: "gold";
 };
 export type GuidedObjective = {
@@ -1035,7 +1036,8 @@ export type DivergenceObjective2 = {
 export type GoldObjective2 = {
   /** 0 is forward KL, 1 is reverse KL. */
   beta?: number;
-  /** Train through TRL's GOLDTrainer: slower, kept for comparison and for its users. */
+  /** Train through TRL's GOLDTrainer: slower, kept for comparison and for its users. Across tokenizers it is
+    experimental and can destroy the student: where numbers are divided differently it cannot tell right from wrong. */
   type?: "gold";
 };
 export type GuidedObjective2 = {
