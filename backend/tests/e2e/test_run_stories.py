@@ -39,6 +39,23 @@ def start_own_run(page: Page, *, steps: int) -> None:
     page.wait_for_url(re.compile(r"/opd/\d{8}-"))
 
 
+def test_four_clicks_from_the_first_visit_to_a_running_run(page: Page) -> None:
+    page.evaluate("window.clicks = 0; document.addEventListener('click', () => { window.clicks += 1 }, true)")
+    page.get_by_role("button", name="Use the example dataset").click()
+    expect(page.get_by_role("button", name="Teacher: Demo teacher")).to_be_visible()
+    start = page.get_by_role("button", name="Start", exact=True)
+    expect(start).to_be_enabled(timeout=RUN_TIMEOUT_MS)
+    start.click()
+    page.wait_for_url(re.compile(r"/opd/\d{8}-"))
+    wait_for_step(page, 1)
+    assert page.evaluate("window.clicks") <= 4
+    expect(page.get_by_text("on_policy_prompts.jsonl")).to_be_visible()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("menuitem", name="Discard").click()
+    page.get_by_role("dialog", name="Discard this run?").get_by_role("button", name="Discard the run").click()
+    expect(chip(page, "Stopped")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+
+
 def test_stop_and_save_then_resume_to_the_end(page: Page, studio: StudioProcess) -> None:
     start_own_run(page, steps=NUM_STEPS)
     wait_for_step(page, 10)

@@ -7,6 +7,7 @@ import { useEffect, useRef, useState } from "react";
 import { useNavigate } from "react-router";
 
 import { useListRunsQuery } from "../api";
+import { wordFor } from "../lib/words";
 import { strings } from "../strings";
 import { KeyboardHelp } from "./KeyboardHelp";
 import { singleKeysEnabled } from "./preferences";
@@ -79,7 +80,7 @@ export function Commands() {
       actions: (data?.items ?? []).slice(0, NUM_RUNS).map((run) => ({
         id: run.run_id,
         label: run.name,
-        description: `${strings.state[run.state]} · ${run.run_id}`,
+        description: `${wordFor(strings.state, run.state)} · ${run.run_id}`,
         onClick: go(`/opd/${run.run_id}`),
       })),
     },

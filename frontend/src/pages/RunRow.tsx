@@ -10,6 +10,7 @@ import { isActive } from "../components/run/derive";
 import { IconResume, IconTrash } from "../components/ui/icons";
 import { StateChip } from "../components/ui/StateChip";
 import { ago, count, duration, modelName, moment } from "../lib/format";
+import { wordFor } from "../lib/words";
 import { strings } from "../strings";
 import page from "./page.module.css";
 import classes from "./RunsPage.module.css";
@@ -117,7 +118,7 @@ function Result({ run }: { run: RunListItem }) {
   const tone = conclusion === "better" ? page.good : conclusion === "worse" ? page.bad : undefined;
   return (
     <span className={classes.result} title={headline}>
-      <span className={tone}>{strings.verdict.conclusion[conclusion]}</span>
+      <span className={tone}>{wordFor(strings.verdict.conclusion, conclusion)}</span>
     </span>
   );
 }

@@ -8,6 +8,7 @@ import { Scenarios } from "../components/run/Scenarios";
 import { EmptyState } from "../components/ui/EmptyState";
 import { IconSearch, IconTeacher } from "../components/ui/icons";
 import { bytes, DASH, shortCount } from "../lib/format";
+import { wordFor } from "../lib/words";
 import { strings } from "../strings";
 import page from "./page.module.css";
 
@@ -61,7 +62,7 @@ export function TeachersPage() {
                 {data.local_models.map((model) => (
                   <tr key={model.id}>
                     <td title={model.path}>{model.label}</td>
-                    <td>{strings.setup.origin[model.origin]}</td>
+                    <td>{wordFor(strings.setup.origin, model.origin)}</td>
                     <td className={page.right}>{shortCount(model.num_parameters)}</td>
                     <td className={page.right}>{bytes(model.num_bytes)}</td>
                     <td className={page.right}>{shortCount(model.context_length)}</td>

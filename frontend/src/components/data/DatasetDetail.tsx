@@ -8,6 +8,7 @@ import { useDeleteDatasetMutation, useGetDatasetQuery } from "../../api";
 import { problemOf } from "../../api/errors";
 import type { DatasetDetail as Detail, DatasetItem } from "../../api/types";
 import { count } from "../../lib/format";
+import { wordFor } from "../../lib/words";
 import { strings } from "../../strings";
 import { Pending } from "../Pending";
 import { keepDataset } from "../setup/draftStorage";
@@ -84,7 +85,7 @@ function Stats({ detail }: { detail: Detail }) {
         ))}
       </dl>
       <p className={`${classes.foot} num`}>
-        {strings.data.formats[report.format] ?? report.format} ·{" "}
+        {wordFor(strings.data.formats, report.format)} ·{" "}
         {strings.data.lengthValue(count(report.prompt_chars.median), count(report.prompt_chars.p95))} ·{" "}
         <span className="mono">sha256 {report.sha256.slice(0, 12)}</span>
       </p>
@@ -132,7 +133,7 @@ function Findings({ detail }: { detail: Detail }) {
 }
 
 function Finding({ severity, next, children }: { severity: keyof typeof SEVERITY_ICONS; next: string; children: ReactNode }) {
-  const Icon = SEVERITY_ICONS[severity];
+  const Icon = SEVERITY_ICONS[severity] ?? IconInfo;
   return (
     <div className={classes.problem} data-severity={severity}>
       <Icon size={15} />

@@ -150,7 +150,7 @@ function CheckList({ items }: { items: PreflightItem[] }) {
   return (
     <ul className={classes.checks}>
       {items.map((item) => {
-        const Icon = ICONS[item.status];
+        const Icon = ICONS[item.status] ?? IconWarn;
         return (
           <li key={item.id} data-status={item.status}>
             <Icon size={15} />
@@ -167,7 +167,7 @@ function CheckList({ items }: { items: PreflightItem[] }) {
 }
 
 function rank(item: PreflightItem): number {
-  return { fail: 0, warn: 1, ok: 2 }[item.status];
+  return { fail: 0, warn: 1, ok: 2 }[item.status] ?? 1;
 }
 
 function Costs({ estimate, error }: { estimate: Estimate | undefined; error: Parameters<typeof problemOf>[0] }) {

@@ -4,6 +4,7 @@ import { Button } from "@mantine/core";
 import type { RunConfig } from "../../api/types";
 import { count, duration } from "../../lib/format";
 import type { RunView } from "../../store/slices/opdSlice";
+import { wordFor } from "../../lib/words";
 import { strings } from "../../strings";
 import { StateChip } from "../ui/StateChip";
 import { isActive, phaseEta, type PhaseStep, phaseSteps, secondsElapsed } from "./derive";
@@ -113,7 +114,7 @@ function Connection({ view, onRetry }: { view: RunView; onRetry: () => void }) {
 /** Tells screen readers about phases and ends, not about every step. */
 function Announcer({ view }: { view: RunView }) {
   const phase = view.summary.phase ? strings.phase[view.summary.phase]?.name : "";
-  const state = view.state ? strings.state[view.state] : "";
+  const state = view.state ? wordFor(strings.state, view.state) : "";
   return (
     <span className="visually-hidden" aria-live="polite">
       {isActive(view.state) ? `${state}: ${phase}` : state}

@@ -1,6 +1,7 @@
 /** Events in words. */
 import type { EvaluationFinished, RunEvent } from "../../api/types";
 import { bytes, count, duration, percent, usd, value } from "../../lib/format";
+import { wordFor } from "../../lib/words";
 import { strings } from "../../strings";
 import type { Tone } from "../ui/Notice";
 
@@ -41,12 +42,12 @@ export function tell(event: RunEvent): Told {
     case "money_spent":
       return plain(`Spent ${usd(event.spent_nano_usd / 1e9)}`, `${count(event.num_calls)} calls`);
     case "evaluation_finished":
-      return plain(`Measured: ${strings.verdict.subject[event.subject]}`, measured(event));
+      return plain(`Measured: ${wordFor(strings.verdict.subject, event.subject)}`, measured(event));
     case "verdict_reached":
       return { text: event.headline, detail: "", tone: event.conclusion === "better" ? "good" : "info" };
     case "run_finished": {
       const tone = event.outcome === "done" ? "good" : event.outcome === "failed" ? "bad" : "info";
-      return { text: strings.state[event.outcome], detail: event.error?.message ?? event.reason, tone };
+      return { text: wordFor(strings.state, event.outcome), detail: event.error?.message ?? event.reason, tone };
     }
     default:
       // Of a newer server: its kind is all that can be told.

@@ -1,4 +1,5 @@
 /** A run's state as a dot and a word; the shape of the dot differs too, so that colour is not all there is. */
+import { wordFor } from "../../lib/words";
 import { strings } from "../../strings";
 import classes from "./ui.module.css";
 
@@ -6,7 +7,7 @@ export function StateChip({ state, detail }: { state: keyof typeof strings.state
   return (
     <span className={classes.chip} data-state={state} title={detail}>
       <span className={classes.dot} aria-hidden />
-      {strings.state[state]}
+      {wordFor(strings.state, state)}
     </span>
   );
 }

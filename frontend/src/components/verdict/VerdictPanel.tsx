@@ -8,6 +8,7 @@ import { problemOf } from "../../api/errors";
 import type { EvaluationFinished, RunDetail, RunFailure, VerdictReached } from "../../api/types";
 import { count, duration, signed, tied, usd } from "../../lib/format";
 import type { RunView } from "../../store/slices/opdSlice";
+import { wordFor } from "../../lib/words";
 import { strings } from "../../strings";
 import { diagnosticsText } from "../diagnostics";
 import { RESUMABLE, secondsElapsed } from "../run/derive";
@@ -62,7 +63,7 @@ export function VerdictPanel({ view }: { view: RunView }) {
 }
 
 function Headline({ verdict }: { verdict: VerdictReached }) {
-  const conclusion = strings.verdict.conclusion[verdict.conclusion];
+  const conclusion = wordFor(strings.verdict.conclusion, verdict.conclusion);
   const isSaid = verdict.headline.startsWith(conclusion);
   return (
     <div className={classes.headline} data-conclusion={verdict.conclusion}>
@@ -125,8 +126,8 @@ function Measures({ evaluations }: { evaluations: Record<string, EvaluationFinis
           return [
             {
               id: subject,
-              label: strings.verdict.subject[subject],
-              help: strings.verdict.subjectHelp[subject],
+              label: wordFor(strings.verdict.subject, subject),
+              help: wordFor(strings.verdict.subjectHelp, subject),
               color: COLORS[subject],
               isMain: subject === "after",
               ...interval,
@@ -183,11 +184,11 @@ function LineGroup({ metric, lines }: { metric: string; lines: VerdictReached["l
         const interval = strings.verdict.difference(differenceText(metric, low), differenceText(metric, high));
         return (
           <div key={line.baseline} className={classes.line} data-conclusion={line.conclusion}>
-            <span className="dim">{strings.verdict.versus[line.baseline]}</span>
+            <span className="dim">{wordFor(strings.verdict.versus, line.baseline)}</span>
             <span className="num" title={interval}>
               {differenceText(metric, mean)}
             </span>
-            <span className={classes.lineWord}>{strings.verdict.short[line.conclusion]}</span>
+            <span className={classes.lineWord}>{wordFor(strings.verdict.short, line.conclusion)}</span>
           </div>
         );
       })}

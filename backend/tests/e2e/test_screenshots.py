@@ -1,0 +1,130 @@
+"""Pictures of every page in both themes, idle, running and finished. Only `make screenshots` runs this.
+
+A real demo run in a fresh studio; WebP, written by the browser itself, into $OPD_SCREENSHOTS_DIR. Look at them.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from e2e.browser import RUN_TIMEOUT_MS, chip, wait_for_step, wait_for_verdict
+from e2e.studio_process import StudioProcess
+
+pytestmark = [pytest.mark.screenshots, pytest.mark.timeout(3600)]
+
+QUALITY = 0.82
+SIZE = {"width": 1360, "height": 850}
+TO_WEBP = """async ([png, quality]) => {
+    const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [image.width, image.height];
+    canvas.getContext('2d').drawImage(image, 0, 0);
+    return canvas.toDataURL('image/webp', quality).split(',')[1];
+}"""
+
+START_SECOND = """async () => {
+    const { demo } = await (await fetch('/api/config/schema')).json();
+    const config = { ...demo, name: 'Another seed, half the steps', seed: 5, max_steps: demo.max_steps / 2 };
+    config.baseline = { ...demo.baseline, enabled: false };
+    const headers = { 'x-opd': '1', 'content-type': 'application/json' };
+    const body = JSON.stringify({ request_id: 'screenshots-second', config });
+    const answer = await fetch('/api/opd/start', { method: 'POST', headers, body });
+    if (!answer.ok) throw new Error(await answer.text());
+}"""
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    path = Path(os.environ.get("OPD_SCREENSHOTS_DIR", "screenshots"))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def take(page: Page, folder: Path, name: str) -> None:
+    """The page as it is, in both themes; the encoder is a blank page, free of the studio's policy."""
+    encoder = page.context.new_page()
+    page.bring_to_front()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+        page.evaluate("document.fonts.ready")
+        # Charts read the theme's colours a frame after it changes.
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        png = page.screenshot(type="png", animations="disabled", caret="hide")
+        webp = encoder.evaluate(TO_WEBP, [base64.b64encode(png).decode(), QUALITY])
+        (folder / f"{name}-{scheme}.webp").write_bytes(base64.b64decode(webp))
+    encoder.close()
+
+
+def visit(page: Page, address: str, ready: str) -> None:
+    """Open an address and wait until a text of its content is there and nothing is on its way."""
+    page.goto(address)
+    page.get_by_role("main").get_by_text(ready).first.wait_for()
+    page.wait_for_load_state("networkidle")
+
+
+# Address and a text that is there once the page is complete.
+PAGES = {
+    "runs": ("/runs", "Run"),
+    "datasets": ("/datasets", "First prompts"),
+    "teachers": ("/teachers", "On this machine"),
+    "settings": ("/settings", "Packages"),
+}
+
+
+def take_pages(page: Page, studio: StudioProcess, folder: Path, state: str) -> None:
+    for name, (path, ready) in PAGES.items():
+        visit(page, studio.url + path, ready)
+        take(page, folder, f"{name}-{state}")
+    for link in page.get_by_role("navigation").get_by_role("link").all():
+        path = link.get_attribute("href") or "/"
+        name = path.strip("/")
+        if path != "/" and name not in PAGES:
+            visit(page, studio.url + path, link.inner_text().strip())
+            take(page, folder, f"{name}-{state}")
+            page.goto(f"{studio.url}/settings")
+
+
+def test_every_page_in_three_states(page: Page, studio: StudioProcess, folder: Path) -> None:
+    page.set_viewport_size(SIZE)
+    page.get_by_role("button", name="No, thanks").click()
+    page.get_by_role("button", name="Use the example dataset").click()
+    expect(page.get_by_text("held out for the verdict")).to_be_visible()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled(timeout=RUN_TIMEOUT_MS)
+    take(page, folder, "distil-idle")
+    take_pages(page, studio, folder, "idle")
+
+    visit(page, f"{studio.url}/opd", "Run the 60-second demo")
+    page.get_by_role("button", name="Run the 60-second demo").click()
+    page.wait_for_url(re.compile(r"/opd/\d{8}-"))
+    address, run_id = page.url, page.url.rsplit("/", 1)[1]
+    wait_for_step(page, 40)
+    take(page, folder, "distil-running")
+    take_pages(page, studio, folder, "running")
+    visit(page, f"{studio.url}/runs/{run_id}", "Configuration")
+    take(page, folder, "run-running")
+
+    page.goto(address)
+    wait_for_verdict(page)
+    take(page, folder, "distil-finished")
+    take_pages(page, studio, folder, "finished")
+    visit(page, f"{studio.url}/runs/{run_id}", "Configuration")
+    take(page, folder, "run-finished")
+    visit(page, f"{studio.url}/datasets?id=demo-arithmetic", "First prompts")
+    page.get_by_text("As the model reads them").click()
+    page.get_by_text("the student writes from here").first.wait_for()
+    take(page, folder, "datasets-tokens")
+
+    # A second run to compare with: the same start, another seed and half the steps.
+    page.evaluate(START_SECOND)
+    page.goto(studio.url)
+    page.wait_for_url(re.compile(r"/opd/\d{8}-"))
+    second = page.url.rsplit("/", 1)[1]
+    expect(chip(page, "Done")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    visit(page, f"{studio.url}/runs/compare?ids={run_id},{second}", "Settings that differ")
+    take(page, folder, "compare-finished")
