@@ -18,6 +18,7 @@ ADDRESSES = {
     "record of a run": "/runs/seeded",
     "comparison": "/runs/compare?ids=seeded,second",
     "datasets": "/datasets",
+    "tour": "/opd?tour",
     "teachers": "/teachers",
     "settings": "/settings",
 }
@@ -33,13 +34,21 @@ def finished_runs(studio: StudioProcess) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_serious_accessibility_issue_on_any_page(page: Page, studio: StudioProcess, scheme: str) -> None:
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    # Whatever has its link in the navigation is a page, also one that nobody listed here.
+    links = [link.get_attribute("href") or "/" for link in page.get_by_role("navigation").get_by_role("link").all()]
+    addresses = {**ADDRESSES, **{path: path for path in links if path not in ("/", *ADDRESSES.values())}}
     found = {}
-    for name, address in ADDRESSES.items():
+    for name, address in addresses.items():
         page.goto(studio.url + address)
         page.get_by_role("main").get_by_role("heading").first.wait_for()
         page.wait_for_load_state("networkidle")
         if violations := serious_violations(page):
             found[name] = violations
+    page.goto(f"{studio.url}/datasets")
+    page.get_by_text("As the model reads them").click()
+    page.get_by_text("the student writes from here").first.wait_for()
+    if violations := serious_violations(page):
+        found["datasets as the model reads them"] = violations
     assert found == {}
 
 

@@ -18,7 +18,7 @@ from e2e.studio_process import StudioProcess
 
 pytestmark = [pytest.mark.screenshots, pytest.mark.timeout(3600)]
 
-QUALITY = 0.82
+QUALITY = 0.72
 SIZE = {"width": 1360, "height": 850}
 TO_WEBP = """async ([png, quality]) => {
     const image = await createImageBitmap(await (await fetch(`data:image/png;base64,${png}`)).blob());

@@ -38,7 +38,8 @@ describe("numbers as people read them", () => {
   it("gives ranges one unit", () => {
     expect(format.durationRange(2280, 3300)).toBe("38–55 min");
     expect(format.durationRange(40, 65)).toBe("40–65 s");
-    expect(format.durationRange(60, 300)).toBe("1 min – 5 min");
+    expect(format.durationRange(65, 407)).toBe("1–7 min");
+    expect(format.durationRange(40, 300)).toBe("40 s – 5 min");
     expect(format.durationRange(7200, 10_800)).toBe("2–3 h");
   });
 

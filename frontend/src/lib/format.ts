@@ -78,7 +78,7 @@ export function durationRange(low: number, high: number): string {
     [3600, "h"],
     [60, "min"],
   ] as const) {
-    if (low >= 2 * size) return range(low / size, high / size, unit);
+    if (low >= size && high >= 2 * size) return range(low / size, high / size, unit);
   }
   if (high < 120) return range(low, high, "s");
   return `${duration(low)} – ${duration(high)}`;

@@ -9,7 +9,8 @@ import { Pending } from "../components/Pending";
 import { isActive } from "../components/run/derive";
 import { useNow } from "../components/run/useNow";
 import { EmptyState } from "../components/ui/EmptyState";
-import { IconCompare, IconPlus, IconRuns, IconSearch } from "../components/ui/icons";
+import { IconCompare, IconPlay, IconPlus, IconRuns, IconSearch } from "../components/ui/icons";
+import { useStart } from "../components/useStart";
 import { strings } from "../strings";
 import { DeleteRun } from "./DeleteRun";
 import page from "./page.module.css";
@@ -22,6 +23,7 @@ export function RunsPage() {
   const [anyActive, setAnyActive] = useState(false);
   const { data, error, refetch } = useListRunsQuery({}, { pollingInterval: anyActive ? POLL_MS : 0, skipPollingIfUnfocused: true });
   const navigate = useNavigate();
+  const { start, isStarting } = useStart();
   const [filter, setFilter] = useState("");
   const [chosen, setChosen] = useState<string[]>([]);
   const [doomed, setDoomed] = useState<RunListItem | null>(null);
@@ -37,7 +39,10 @@ export function RunsPage() {
   if (runs.length === 0) {
     return (
       <EmptyState title={strings.runs.none} hint={strings.runs.noneHint} icon={<IconRuns size={24} />}>
-        <Button component={Link} to="/opd">
+        <Button leftSection={<IconPlay size={16} />} loading={isStarting} onClick={() => void start({ demo: true })}>
+          {strings.idle.demo}
+        </Button>
+        <Button variant="default" component={Link} to="/opd">
           {strings.palette.newRun}
         </Button>
       </EmptyState>

@@ -5,7 +5,7 @@ export const runsStrings = {
   runs: {
     title: "Runs",
     none: "No runs yet",
-    noneHint: "The 60-second demo is the quickest way to the first one.",
+    noneHint: "The demo is the quickest way to the first one: a real distillation, offline, in about a minute.",
     name: "Run",
     state: "State",
     progress: "Progress",

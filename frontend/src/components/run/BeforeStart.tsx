@@ -244,7 +244,7 @@ function memoryText(memory: NonNullable<Estimate["memory"]>) {
   );
 }
 
-const PART_COLORS = ["var(--chart-1)", "var(--chart-3)", "var(--chart-2)", "var(--chart-5)", "var(--chart-4)", "var(--chart-6)"];
+const PART_COLORS = ["var(--chart-1)", "var(--chart-3)", "var(--chart-2)", "var(--chart-5)", "var(--chart-4)", "var(--chart-6)", "var(--chart-7)", "var(--chart-8)"];
 
 function Memory({ memory }: { memory: NonNullable<Estimate["memory"]> }) {
   const scale = Math.max(memory.available_bytes, memory.total_bytes, 1);
