@@ -22,6 +22,7 @@ const RunPage = lazy(async () => ({ default: (await import("./pages/RunPage")).R
 const ComparePage = lazy(async () => ({ default: (await import("./pages/ComparePage")).ComparePage }));
 const DatasetsPage = lazy(async () => ({ default: (await import("./pages/DatasetsPage")).DatasetsPage }));
 const TeachersPage = lazy(async () => ({ default: (await import("./pages/TeachersPage")).TeachersPage }));
+const CostsPage = lazy(async () => ({ default: (await import("./pages/CostsPage")).CostsPage }));
 const SettingsPage = lazy(async () => ({ default: (await import("./pages/SettingsPage")).SettingsPage }));
 
 const RETRY_MS = 3000;
@@ -49,6 +50,7 @@ export function App() {
                   <Route path="/runs/:runId" element={<RunPage />} />
                   <Route path="/datasets" element={<DatasetsPage />} />
                   <Route path="/teachers" element={<TeachersPage />} />
+                  <Route path="/costs" element={<CostsPage />} />
                   <Route path="/settings" element={<SettingsPage />} />
                   <Route path="*" element={<EmptyState title={strings.app.notFound} icon={<IconDrop size={24} />} />} />
                 </Routes>

@@ -32,34 +32,28 @@ def show_costs(
 
     A call whose fate is unknown counts in full, at its worst case, until it is proven otherwise.
     """
-    from opd.pricing import usd
-    from opd.store.money import costs_csv
+    from opd.store.money import costs_csv, spent_usd
 
     if month is not None and not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", month):
         raise InputError(f"{month!r} is not a month.", hint="Write it like 2026-11.")
     rows = _rows(run, month)
-    spent = usd(sum(row.spent_nano_usd for row in rows))
     if json:
-        emit_json({"rows": [row.as_dict() for row in rows], "spent_usd": f"{spent:f}"})
+        emit_json({"rows": [row.as_dict() for row in rows], "spent_usd": spent_usd(rows)})
     elif csv:
         print(costs_csv(rows), end="")
     elif not rows:
         say("Nothing was paid.")
     else:
         print(table(("Run", "Teacher", "Stage", "Calls", "Spent", "Possibly paid", "Saved"), [_cells(r) for r in rows]))
-        print(f"\nSpent in all: ${spent:.4f}")
+        print(f"\nSpent in all: ${float(spent_usd(rows)):.4f}")
 
 
 def _rows(run: str | None, month: str | None) -> list[CostRow]:
-    store = open_store()
-    path = store.root / "money.db"
-    if not path.exists():  # looking makes no ledger
-        return []
-    from opd.store.money import Ledger, costs
+    from opd.store.money import read_costs
 
+    store = open_store()
     run_id = find_run(store, run).run_id if run is not None else None
-    with Ledger(path) as ledger:
-        return costs(ledger, run_id=run_id, month=month)
+    return read_costs(store.root / "money.db", run_id=run_id, month=month)
 
 
 def _cells(row: CostRow) -> tuple[str, ...]:

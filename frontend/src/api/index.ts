@@ -2,7 +2,7 @@
 import { generatedApi } from "./schema.gen";
 
 export const opdApi = generatedApi.enhanceEndpoints({
-  addTagTypes: ["runs", "exports", "datasets", "teachers", "keys"],
+  addTagTypes: ["runs", "exports", "datasets", "teachers", "keys", "costs"],
   endpoints: {
     listRuns: { providesTags: ["runs"] },
     getRun: { providesTags: ["runs"] },
@@ -21,6 +21,9 @@ export const opdApi = generatedApi.enhanceEndpoints({
     deleteDataset: { invalidatesTags: ["datasets"] },
     // A finished run's student is a model to choose.
     listTeachers: { providesTags: ["teachers", "runs"] },
+    listCosts: { providesTags: ["costs"] },
+    getMonthBudget: { providesTags: ["costs"] },
+    setMonthBudget: { invalidatesTags: ["costs"] },
     listKeys: { providesTags: ["keys"] },
     putKey: { invalidatesTags: ["keys"] },
     deleteKey: { invalidatesTags: ["keys"] },
@@ -42,9 +45,11 @@ export const {
   useGetDatasetQuery,
   useGetLogQuery,
   useGetMetricsQuery,
+  useGetMonthBudgetQuery,
   useGetRunQuery,
   useGetSystemQuery,
   useLazyListTeachersQuery,
+  useListCostsQuery,
   useListDatasetsQuery,
   useListExportsQuery,
   useListKeysQuery,
@@ -56,6 +61,7 @@ export const {
   useReadConfigMutation,
   useRenderDatasetQuery,
   useResumeRunMutation,
+  useSetMonthBudgetMutation,
   useStartExportMutation,
   useStartRunMutation,
   useStopRunMutation,

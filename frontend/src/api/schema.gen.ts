@@ -22,6 +22,40 @@ const injectedRtkApi = api.injectEndpoints({
     >({
       query: () => ({ url: `/api/config/schema` }),
     }),
+    listCosts: build.query<ListCostsApiResponse, ListCostsApiArg>({
+      query: (queryArg) => ({
+        url: `/api/costs`,
+        params: {
+          run_id: queryArg.runId,
+          month: queryArg.month,
+        },
+      }),
+    }),
+    costsAsCsv: build.query<CostsAsCsvApiResponse, CostsAsCsvApiArg>({
+      query: (queryArg) => ({
+        url: `/api/costs/csv`,
+        params: {
+          run_id: queryArg.runId,
+          month: queryArg.month,
+        },
+      }),
+    }),
+    getMonthBudget: build.query<
+      GetMonthBudgetApiResponse,
+      GetMonthBudgetApiArg
+    >({
+      query: () => ({ url: `/api/costs/month` }),
+    }),
+    setMonthBudget: build.mutation<
+      SetMonthBudgetApiResponse,
+      SetMonthBudgetApiArg
+    >({
+      query: (queryArg) => ({
+        url: `/api/costs/month`,
+        method: "PUT",
+        body: queryArg.monthCap,
+      }),
+    }),
     listDatasets: build.query<ListDatasetsApiResponse, ListDatasetsApiArg>({
       query: () => ({ url: `/api/datasets` }),
     }),
@@ -259,6 +293,28 @@ export type ReadConfigApiArg = {
 export type GetConfigSchemaApiResponse =
   /** status 200 Successful Response */ ConfigSchema;
 export type GetConfigSchemaApiArg = void;
+export type ListCostsApiResponse = /** status 200 Successful Response */ Costs;
+export type ListCostsApiArg = {
+  /** Only this run. */
+  runId?: string | null;
+  /** Only this month (UTC), as in 2026-11. */
+  month?: string | null;
+};
+export type CostsAsCsvApiResponse = unknown;
+export type CostsAsCsvApiArg = {
+  /** Only this run. */
+  runId?: string | null;
+  /** Only this month (UTC), as in 2026-11. */
+  month?: string | null;
+};
+export type GetMonthBudgetApiResponse =
+  /** status 200 Successful Response */ MonthBudget;
+export type GetMonthBudgetApiArg = void;
+export type SetMonthBudgetApiResponse =
+  /** status 200 Successful Response */ MonthBudget;
+export type SetMonthBudgetApiArg = {
+  monthCap: MonthCap;
+};
 export type ListDatasetsApiResponse =
   /** status 200 Successful Response */ DatasetList;
 export type ListDatasetsApiArg = void;
@@ -785,6 +841,44 @@ export type ConfigSchema = {
       "distribution" | "topk_logprobs" | "token_logprobs" | "text"
     )[];
   };
+};
+export type Cost = {
+  cached_input_tokens: number;
+  held_nano_usd: number;
+  input_tokens: number;
+  /** Calls that were paid. */
+  num_calls: number;
+  /** Answers that were kept from an earlier call and cost nothing. */
+  num_hits: number;
+  /** Calls whose fate is unknown; each counts at its worst case. */
+  num_uncertain: number;
+  output_tokens: number;
+  reasoning_tokens: number;
+  run_id: string;
+  /** What the kept answers would have cost. */
+  saved_nano_usd: number;
+  spent_nano_usd: number;
+  stage: string;
+  teacher: string;
+};
+export type Costs = {
+  rows: Cost[];
+  /** Dollars of all rows together, exact. */
+  spent_usd: string;
+};
+export type MonthBudget = {
+  /** None: no cap. */
+  cap_nano_usd: number | null;
+  held_nano_usd: number;
+  month: string;
+  /** Part of what is held: calls whose fate is unknown. */
+  possibly_paid_nano_usd: number;
+  saved_nano_usd: number;
+  spent_nano_usd: number;
+};
+export type MonthCap = {
+  /** US dollars; null takes the cap away. */
+  cap_usd: number | null;
 };
 export type DatasetItem = {
   /** Unix seconds; null for a bundled file. */
@@ -1857,6 +1951,10 @@ export const {
   useCheckConfigQuery,
   useReadConfigMutation,
   useGetConfigSchemaQuery,
+  useListCostsQuery,
+  useCostsAsCsvQuery,
+  useGetMonthBudgetQuery,
+  useSetMonthBudgetMutation,
   useListDatasetsQuery,
   useUploadDatasetMutation,
   useDeleteDatasetMutation,

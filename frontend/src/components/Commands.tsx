@@ -11,7 +11,7 @@ import { wordFor } from "../lib/words";
 import { strings } from "../strings";
 import { KeyboardHelp } from "./KeyboardHelp";
 import { singleKeysEnabled } from "./preferences";
-import { IconData, IconDrop, IconInfo, IconKeyboard, IconMoon, IconPlay, IconPlus, IconRuns, IconSearch, IconSettings, IconTeacher } from "./ui/icons";
+import { IconCoins, IconData, IconDrop, IconInfo, IconKeyboard, IconMoon, IconPlay, IconPlus, IconRuns, IconSearch, IconSettings, IconTeacher } from "./ui/icons";
 import { useStart } from "./useStart";
 
 /** Second key of "g then …" has to come within this. */
@@ -72,6 +72,7 @@ export function Commands() {
         { id: "runs", label: strings.nav.runs, leftSection: <IconRuns />, onClick: go("/runs") },
         { id: "datasets", label: strings.nav.data, leftSection: <IconData />, onClick: go("/datasets") },
         { id: "teachers", label: strings.nav.teachers, leftSection: <IconTeacher />, onClick: go("/teachers") },
+        { id: "costs", label: strings.nav.costs, leftSection: <IconCoins />, onClick: go("/costs") },
         { id: "settings", label: strings.nav.settings, leftSection: <IconSettings />, onClick: go("/settings") },
       ],
     },

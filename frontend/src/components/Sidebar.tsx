@@ -6,7 +6,7 @@ import { NavLink } from "react-router";
 
 import { strings } from "../strings";
 import classes from "./Sidebar.module.css";
-import { IconData, IconDrop, IconMoon, IconRuns, IconSearch, IconSettings, IconSun, IconTeacher } from "./ui/icons";
+import { IconCoins, IconData, IconDrop, IconMoon, IconRuns, IconSearch, IconSettings, IconSun, IconTeacher } from "./ui/icons";
 
 interface Item {
   to: string;
@@ -19,6 +19,7 @@ const ITEMS: Item[] = [
   { to: "/runs", label: strings.nav.runs, Icon: IconRuns },
   { to: "/datasets", label: strings.nav.data, Icon: IconData },
   { to: "/teachers", label: strings.nav.teachers, Icon: IconTeacher },
+  { to: "/costs", label: strings.nav.costs, Icon: IconCoins },
   { to: "/settings", label: strings.nav.settings, Icon: IconSettings },
 ];
 

@@ -116,6 +116,11 @@ export function usd(amount: Maybe): string {
   return `$${amount.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
 }
 
+/** Integer nano-dollars, as the ledger counts. */
+export function nanoUsd(amount: Maybe): string {
+  return usd(isNumber(amount) ? amount / 1e9 : amount);
+}
+
 /** Learning rates: 1e-4, 3e-4, 2.5e-5. */
 export function learningRate(rate: Maybe): string {
   if (!isNumber(rate)) return DASH;

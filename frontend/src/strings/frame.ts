@@ -22,6 +22,7 @@ export const frameStrings = {
     runs: "Runs",
     data: "Datasets",
     teachers: "Teachers",
+    costs: "Costs",
     settings: "Settings",
     palette: "Commands",
     dark: "Switch to the dark theme",

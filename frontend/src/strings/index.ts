@@ -5,6 +5,7 @@
  */
 import { beforeStrings } from "./before";
 import { chartsStrings } from "./charts";
+import { costsStrings } from "./costs";
 import { datasetsStrings } from "./datasets";
 import { exportStrings } from "./exports";
 import { frameStrings } from "./frame";
@@ -27,6 +28,7 @@ export const strings = {
   ...runsStrings,
   ...datasetsStrings,
   ...teachersStrings,
+  ...costsStrings,
   ...tourStrings,
   ...settingsStrings,
 } as const;

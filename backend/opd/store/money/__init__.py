@@ -6,7 +6,8 @@ whose fate is unknown counts in full until it is proven otherwise.
 """
 
 from opd.store.money.audit import audit
-from opd.store.money.costs import costs, costs_csv
+from opd.store.money.bookings import this_month
+from opd.store.money.costs import costs, costs_csv, read_costs, spent_usd
 from opd.store.money.ledger import Ledger
 from opd.store.money.records import (
     CallRequest,
@@ -37,5 +38,8 @@ __all__ = [
     "audit",
     "costs",
     "costs_csv",
+    "read_costs",
     "request_key",
+    "spent_usd",
+    "this_month",
 ]

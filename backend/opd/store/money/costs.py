@@ -10,6 +10,7 @@ import io
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 
 from opd.pricing import usd
 from opd.store.money.ledger import Ledger
@@ -47,6 +48,19 @@ def costs(ledger: Ledger, *, run_id: str | None = None, month: str | None = None
         return [CostRow(*row) for row in db.execute(_SUMS, {"run_id": run_id, "month": month})]
 
     return ledger.database.read(work)
+
+
+def read_costs(path: Path, *, run_id: str | None = None, month: str | None = None) -> list[CostRow]:
+    """Rows of the ledger in this file; none where there is no ledger, since looking makes none."""
+    if not path.exists():
+        return []
+    with Ledger(path) as ledger:
+        return costs(ledger, run_id=run_id, month=month)
+
+
+def spent_usd(rows: Sequence[CostRow]) -> str:
+    """Dollars of all rows together, exact."""
+    return f"{usd(sum(row.spent_nano_usd for row in rows)):f}"
 
 
 def costs_csv(rows: Sequence[CostRow]) -> str:
