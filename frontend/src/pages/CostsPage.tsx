@@ -21,6 +21,7 @@ const NUM_MONTHS = 12;
 
 export function CostsPage() {
   const [month, setMonth] = useState(ALL);
+  const [months] = useState(() => lastMonths(new Date()));
   const wanted = month === ALL ? {} : { month };
   const { data, error, refetch } = useListCostsQuery(wanted, { refetchOnMountOrArgChange: true });
   if (!data) return <Pending error={error} onRetry={refetch} />;
@@ -37,7 +38,7 @@ export function CostsPage() {
             allowDeselect={false}
             value={month}
             onChange={(value) => setMonth(value ?? ALL)}
-            data={[{ value: ALL, label: t.all }, ...lastMonths(new Date()).map((value) => ({ value, label: value }))]}
+            data={[{ value: ALL, label: t.all }, ...months.map((value) => ({ value, label: value }))]}
           />
           <Button component="a" href={address} download="costs.csv" variant="default" size="sm" leftSection={<IconDownload size={14} />}>
             {t.csv}
@@ -100,7 +101,7 @@ function Table({ rows }: { rows: Cost[] }) {
     [t.saved, "saved_nano_usd", (nano) => (nano ? nanoUsd(nano) : DASH)],
   ];
   return (
-    <div className={`${page.card} ${page.scrollX}`} tabIndex={0} role="region" aria-label={t.title}>
+    <section className={`${page.card} ${page.scrollX}`} aria-label={t.title}>
       <table className={`${page.table} ${classes.table} num`}>
         <thead>
           <tr>
@@ -141,7 +142,7 @@ function Table({ rows }: { rows: Cost[] }) {
           </tr>
         </tfoot>
       </table>
-    </div>
+    </section>
   );
 }
 
