@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from opd.errors import InputError, StorageError
@@ -85,6 +86,10 @@ def _write(source: Source, form: ExportForm, folder: Path, precision: str) -> li
         return write_lora(source, folder)
     if form == "merged":
         return write_merged(source, folder)
+    if find_spec("gguf") is None:
+        raise InputError(
+            "The package gguf is not installed.", hint='Install it with `pip install "opd-studio[train]"`.'
+        )
     from opd.export.gguf_file import as_precision, write_gguf
     from opd.export.templates import find_template, modelfile
 
