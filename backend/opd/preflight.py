@@ -6,11 +6,10 @@ starts in spite of a failed item will fail in its own pre-flight, with the same 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -21,11 +20,13 @@ from opd.errors import DataError, OPDError
 from opd.estimate import find_size, prompt_lengths
 from opd.estimate.memory import estimate_memory, trains_adapter
 from opd.hub_cache import local_folder
-from opd.jobs import devices_clash
+from opd.jobs import child_environment, devices_clash, needed_keys
 from opd.keys import Keys
 from opd.machine import describe_machine, existing_parent, find_device, missing_training_packages
 from opd.model_files import KNOWN_MODELS, check_model_folder, nearest_models, read_facts
 from opd.store.runs import ACTIVE, RunStore
+from opd.teachers.apart import probe_apart
+from opd.teachers.probe_report import ProbeReport
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _FEW_TEST_PROMPTS = 30
@@ -47,6 +48,8 @@ class PreflightItem(BaseModel):
     """What was found."""
     fix: str
     """What to do; empty when ok."""
+    code: str = ""
+    """Stable name of what was found, where the teacher's probe has one."""
 
 
 class Finding(NamedTuple):
@@ -64,7 +67,6 @@ def preflight(config: RunConfig, *, store: RunStore) -> list[PreflightItem]:
         ("packages", "Training packages", _packages),
         ("student", "Student", lambda: _model(config.student.model)),
         ("teacher", "Teacher", lambda: _teacher(config)),
-        ("pair", "Student and teacher", lambda: _pair(config)),
         ("objective", "Objective", lambda: _objective(config)),
         ("data", "Prompts", lambda: _data(config, report)),
         ("held_out", "Held-out prompts", lambda: _held_out(config, report)),
@@ -74,6 +76,11 @@ def preflight(config: RunConfig, *, store: RunStore) -> list[PreflightItem]:
         ("device", "Device", lambda: _device(config, store)),
     ]
     items: list[PreflightItem] = []
+    try:
+        found_out = _probe(config, store)
+    except OPDError as error:
+        found_out = None
+        looks.append(("pair", "What the teacher gives", partial(_failed, error)))
     for name, title, look in looks:
         try:
             found = look()
@@ -81,7 +88,9 @@ def preflight(config: RunConfig, *, store: RunStore) -> list[PreflightItem]:
             found = Finding("fail", error.message, error.hint)
         if found is not None:
             items.append(PreflightItem(id=name, title=title, **found._asdict()))
-    return [*items[:1], *_chat(config, store), *items[1:]] if isinstance(config.teacher, ChatTeacher) else items
+    if isinstance(config.teacher, ChatTeacher):
+        return [*items[:1], *_chat(config, store), *items[1:]]
+    return items if found_out is None else _merged(items, _found_out(found_out))
 
 
 def _chat(config: RunConfig, store: RunStore) -> list[PreflightItem]:
@@ -94,6 +103,18 @@ def _chat(config: RunConfig, store: RunStore) -> list[PreflightItem]:
     except OPDError as error:
         return [PreflightItem(id="teacher", status="fail", title="Teacher", detail=error.message, fix=error.hint)]
     return [PreflightItem(**asdict(item)) for item in found]
+
+
+def _merged(items: list[PreflightItem], found_out: list[PreflightItem]) -> list[PreflightItem]:
+    """The probe's items beside the others; of two about the same thing the one that failed first, else the probe's."""
+    failed = {item.id for item in items if item.status == "fail"}
+    new = [item for item in found_out if item.id not in failed]
+    replaced = {item.id for item in new}
+    return [*(item for item in items if item.id not in replaced), *new]
+
+
+def _failed(error: OPDError) -> Finding:
+    return Finding("fail", error.message, error.hint)
 
 
 def _report(config: RunConfig) -> DataReport | None:
@@ -149,36 +170,38 @@ def _model(model: str) -> Finding:
     )
 
 
-def _pair(config: RunConfig) -> Finding | None:
-    """Whether both models mean the same text by the same token; None where their files are not here."""
-    if not isinstance(config.teacher, LocalTeacher):
+def _probe(config: RunConfig, store: RunStore) -> ProbeReport | None:
+    """What the teacher can do for the student, asked live; None where that has to wait or cannot be asked for free."""
+    models = [config.student.model, *([config.teacher.model] if config.teacher.type == "local" else [])]
+    if config.teacher.type == "chat" or missing_training_packages() or not all(map(local_folder, models)):
         return None
-    student, teacher = (_vocabulary(local_folder(model)) for model in (config.student.model, config.teacher.model))
-    if student is None or teacher is None:
-        return None
-    different = sum(1 for token, index in student.items() if teacher.get(token, index) != index)
-    if different or len(student.keys() ^ teacher.keys()) > 0.01 * len(student):
-        shared = len(student.keys() & teacher.keys())
-        return Finding(
-            "fail",
-            f"Their vocabularies differ: {len(student):,} and {len(teacher):,} tokens, {shared:,} in common.",
-            "Choose two models of one family, such as Qwen3-0.6B and Qwen3-8B.",
+    return ask_teacher(config, store)
+
+
+def ask_teacher(config: RunConfig, store: RunStore) -> ProbeReport:
+    """The probe, in a process of its own, with the teacher's key if there is one.
+
+    Raises:
+        RunFailedError: the process gave no answer.
+    """
+    names = [name for name in needed_keys(config) if name != "huggingface"]
+    keys = Keys(store.root).collect(names)
+    return probe_apart(config, key=next(iter(keys.values()), None), environment=child_environment())
+
+
+def _found_out(report: ProbeReport) -> list[PreflightItem]:
+    """The probe as items: what fits is one, what does not stands by itself."""
+    wrong = [row for row in report.rows if row.status != "ok"]
+    items = [
+        PreflightItem(id=row.id, code=row.code, status=row.status, title=row.title, detail=row.detail, fix=row.fix)
+        for row in wrong
+    ]
+    if report.finding and report.ok:
+        detail = f"It grades the student {report.finding}."
+        items.insert(
+            0, PreflightItem(id="pair", code="fits", status="ok", title="What the teacher gives", detail=detail, fix="")
         )
-    detail = f"One vocabulary of {len(student):,} tokens: every token can be compared."
-    return Finding("ok", detail)
-
-
-def _vocabulary(folder: Path | None) -> dict[str, int] | None:
-    path = folder / "tokenizer.json" if folder else None
-    if path is None or not path.is_file():
-        return None
-    try:
-        vocabulary = json.loads(path.read_text(encoding="utf-8"))["model"]["vocab"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if isinstance(vocabulary, list):  # unigram models list (token, score)
-        return {str(entry[0]): index for index, entry in enumerate(vocabulary)}
-    return dict(vocabulary)
+    return items
 
 
 def _objective(config: RunConfig) -> Finding:

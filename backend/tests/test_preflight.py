@@ -90,9 +90,11 @@ def test_dangerous_and_unfinished_folders_are_refused(models: Path, store: RunSt
 
 def test_models_of_two_families_do_not_go_together(models: Path, store: RunStore) -> None:
     write_model_folder(models / "other", vocabulary={f"u{i}": i for i in range(100)})
-    item = look(run_config(models, teacher={"type": "local", "model": str(models / "other")}), store)["pair"]
-    assert item.status == "fail"
-    assert "0 in common" in item.detail
+    other = {"teacher": {"type": "local", "model": str(models / "other")}}
+    item = look(run_config(models, **other, objective={"type": "policy_gradient"}), store)["tokenizer"]
+    assert (item.status, item.code) == ("fail", "tokenizer_differs_same_width")
+    assert "0 with the same id" in item.detail
+    assert look(run_config(models, **other), store)["tokenizer"].status == "warn", "a divergence compares texts"
 
 
 def test_prompts_that_cannot_be_used(models: Path, store: RunStore, tmp_path: Path) -> None:

@@ -9,7 +9,15 @@ from pydantic import Field, JsonValue, ValidationError
 
 from opd.api.base import ApiModel, errors
 from opd.api.deps import Studio, get_studio
-from opd.config import RunConfig, SignalKind, field_errors, objective_needs, read_yaml, teacher_provides
+from opd.config import (
+    RunConfig,
+    SignalKind,
+    field_errors,
+    objective_needs,
+    read_yaml,
+    teacher_provides,
+    usual_objectives,
+)
 from opd.machine import find_device
 from opd.preflight import PreflightItem, preflight
 from opd.presets import Preset, presets
@@ -30,6 +38,8 @@ class ConfigSchema(ApiModel):
     """The bundled distillation as a configuration; null where its models are not installed."""
     objective_needs: dict[str, SignalKind]
     teacher_provides: dict[str, list[SignalKind]]
+    usual_objectives: dict[str, str]
+    """The objective to begin with, by kind of teacher."""
 
 
 class UncheckedConfig(ApiModel):
@@ -88,6 +98,7 @@ def get_config_schema(studio: StudioDep) -> ConfigSchema:
         demo=studio.demo_config_or_none(),
         objective_needs=objective_needs(),
         teacher_provides={kind: list(signals) for kind, signals in teacher_provides().items()},
+        usual_objectives=usual_objectives(),
     )
 
 

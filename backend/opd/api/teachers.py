@@ -11,7 +11,9 @@ from pydantic import Field
 from opd.api.base import ApiModel, errors
 from opd.api.deps import Studio, get_studio
 from opd.catalogue import LocalModel, PaidModel, local_models, paid_models
-from opd.config import SIGNAL_WORDS, ChatTeacher, SignalKind, objective_needs, teacher_provides
+from opd.config import SIGNAL_WORDS, ChatTeacher, RunConfig, SignalKind, objective_needs, teacher_provides
+from opd.preflight import ask_teacher
+from opd.teachers.probe_report import ProbeReport
 
 router = APIRouter(prefix="/api/teachers", tags=["teachers"])
 
@@ -66,6 +68,18 @@ def list_offers(request: OffersRequest, studio: Annotated[Studio, Depends(get_st
     endpoint = endpoint_of(ChatTeacher(model=f"{request.provider}/list", base_url=request.base_url))
     found = offers(endpoint, studio.keys.get(endpoint.key_name))
     return Offers(items=[OfferedModel(**asdict(offer)) for offer in found])
+
+
+class ProbeRequest(ApiModel):
+    """The configuration whose teacher and pair are looked at."""
+
+    config: RunConfig
+
+
+@router.post("/probe", operation_id="probeTeacher", responses=errors(400))
+def probe_teacher(request: ProbeRequest, studio: Annotated[Studio, Depends(get_studio)]) -> ProbeReport:
+    """What this teacher can do for this student, asked live. Costs nothing; a chat API is not called."""
+    return ask_teacher(request.config, studio.store)
 
 
 @router.get("", operation_id="listTeachers", responses=errors())

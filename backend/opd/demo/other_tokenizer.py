@@ -56,24 +56,30 @@ class _Kind:
     """Training ends at the first check in this range."""
 
 
-def other_teacher(data_dir: Path, *, say: Say = lambda text: None) -> Path:
-    """Folder of a teacher like the bundled one, whose tokens hold several digits; made if it is not there."""
+def other_teacher(root: Path, *, make: bool = True, say: Say = lambda text: None) -> Path:
+    """Folder of a teacher like the bundled one, whose tokens hold several digits; made below `root` if not there.
+
+    Args:
+        make: False only tells where it would be.
+    """
     schedule = Schedule(max_steps=600, batch_size=32, learning_rate=2e-3, warmup_steps=20, final_share=0.05)
     lessons = partial(mixed_lesson, shares=(1.0, 0.0, 0.0))
-    return _made(data_dir, _Kind("teacher", teacher_dir(), TEACHER_SHAPE, schedule, lessons, 50, (0.98, 1.0)), say)
+    return _made(root, _Kind("teacher", teacher_dir(), TEACHER_SHAPE, schedule, lessons, 50, (0.98, 1.0)), make, say)
 
 
-def other_student(data_dir: Path, *, say: Say = lambda text: None) -> Path:
-    """Folder of a student like the bundled one, whose tokens hold several digits; made if it is not there."""
+def other_student(root: Path, *, make: bool = True, say: Say = lambda text: None) -> Path:
+    """Folder of a student like the bundled one, whose tokens hold several digits; as `other_teacher`."""
     schedule = Schedule(max_steps=600, batch_size=24, learning_rate=2e-3, warmup_steps=20, final_share=1.0)
     lessons = partial(answer_lesson, difference_share=STUDENT_DIFFERENCE_SHARE)
     kind = _Kind("student", student_dir(), STUDENT_SHAPE, schedule, lessons, 5, STUDENT_EXACT_MATCH)
-    return _made(data_dir, kind, say)
+    return _made(root, kind, make, say)
 
 
-def _made(data_dir: Path, kind: _Kind, say: Say) -> Path:
-    root = data_dir / "models" / _RECIPE
+def _made(below: Path, kind: _Kind, make: bool, say: Say) -> Path:
+    root = below / "models" / _RECIPE
     folder, stage = root / kind.name, root / f".{kind.name}"
+    if not make:
+        return folder
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / f".{kind.name}.lock"):
         if (folder / "facts.json").is_file():

@@ -29,6 +29,7 @@ from opd.teachers.tokenizer_folder import TokenizerFolder
 _LONGEST_PROMPTS_READ = 8
 _PROBE_ATTEMPTS = 2
 _PROBE_TIMEOUT_S = 30.0
+_LEAST_SHARE = 0.5  # below this most of what the student writes goes unseen
 
 
 @dataclass
@@ -71,6 +72,7 @@ def probe(config: RunConfig, *, key: str | None = None, strict: bool = False) ->
             work.signal = "distribution" if work.pair is not None else None
         if work.pair is not None:
             _look(work, "context", "Context length", lambda: _context(work))
+            _look(work, "positions", "Positions", lambda: _positions(work))
             _words(work)
     refuse(work.rows, strict)
     return ProbeReport(
@@ -252,6 +254,22 @@ def _chat(work: _Probe) -> None:
     )
 
 
+def _positions(work: _Probe) -> Row:
+    """How many of the student's positions get a target; all with one tokenizer."""
+    pair = _need(work)
+    if pair.same_tokenizer:
+        return Row("positions", "ok", "positions_all", "Positions", "Every token of the student gets a target.")
+    if work.share is None:
+        work.share = share_of_positions(pair, _answers())
+    detail = f"{int(100 * work.share)} % of the student's tokens get a target, on texts of many kinds."
+    if work.share < _LEAST_SHARE:
+        return Row(
+            "positions", "warn", "positions_few", "Positions", detail,
+            "Take a teacher whose tokenizer is nearer to the student's, or a server that lists more tokens.",
+        )  # fmt: skip
+    return Row("positions", "ok", "positions_most", "Positions", detail)
+
+
 def _words(work: _Probe) -> None:
     """The finding in words, from what was proven."""
     pair = work.pair
@@ -267,9 +285,8 @@ def _words(work: _Probe) -> None:
         else:
             work.finding = listed_words(work.top_k or 0)
         return
-    share = share_of_positions(pair, _answers()) if work.share is None else work.share
-    work.share = share
-    work.finding = across_words(share)
+    if work.share is not None:
+        work.finding = across_words(work.share)
 
 
 def _probe_rollouts(work: _Probe) -> Rollouts:

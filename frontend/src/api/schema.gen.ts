@@ -276,6 +276,13 @@ const injectedRtkApi = api.injectEndpoints({
         body: queryArg.offersRequest,
       }),
     }),
+    probeTeacher: build.mutation<ProbeTeacherApiResponse, ProbeTeacherApiArg>({
+      query: (queryArg) => ({
+        url: `/api/teachers/probe`,
+        method: "POST",
+        body: queryArg.probeRequest,
+      }),
+    }),
   }),
   overrideExisting: false,
 });
@@ -508,6 +515,11 @@ export type ListOffersApiResponse =
   /** status 200 Successful Response */ Offers;
 export type ListOffersApiArg = {
   offersRequest: OffersRequest;
+};
+export type ProbeTeacherApiResponse =
+  /** status 200 Successful Response */ ProbeReport;
+export type ProbeTeacherApiArg = {
+  probeRequest: ProbeRequest;
 };
 export type AnswersConfig = {
   /** Different answers to each prompt. More than one pays where a question has several good answers. */
@@ -840,6 +852,10 @@ export type ConfigSchema = {
     [key: string]: (
       "distribution" | "topk_logprobs" | "token_logprobs" | "text"
     )[];
+  };
+  /** The objective to begin with, by kind of teacher. */
+  usual_objectives: {
+    [key: string]: string;
   };
 };
 export type Cost = {
@@ -1659,6 +1675,8 @@ export type StopRequest = {
   run_id: string;
 };
 export type PreflightItem = {
+  /** Stable name of what was found, where the teacher's probe has one. */
+  code: string;
   /** What was found. */
   detail: string;
   /** What to do; empty when ok. */
@@ -1947,6 +1965,34 @@ export type OffersRequest = {
   /** openai, anthropic, google, openrouter, fireworks, together, or local with a base_url. */
   provider: string;
 };
+export type ProbeRow = {
+  /** Stable name of what was found. */
+  code: string;
+  /** What was found. */
+  detail: string;
+  /** What to do; empty when ok. */
+  fix: string;
+  /** Stable name of the look. */
+  id: string;
+  status: "ok" | "warn" | "fail";
+  title: string;
+};
+export type ProbeReport = {
+  duration_s: number;
+  /** In words, such as "token by token, top-20"; empty where nothing could be found out. */
+  finding: string;
+  rows: ProbeRow[];
+  same_tokenizer: boolean | null;
+  /** Across tokenizers: share of positions that get a target, on the probe's texts. */
+  share_of_positions: number | null;
+  /** The richest signal that was proven. */
+  signal: ("distribution" | "topk_logprobs" | "token_logprobs" | "text") | null;
+  /** Tokens listed at each position, for a scoring server. */
+  top_k: number | null;
+};
+export type ProbeRequest = {
+  config: RunConfig2;
+};
 export const {
   useCheckConfigQuery,
   useReadConfigMutation,
@@ -1989,4 +2035,5 @@ export const {
   useGetSystemQuery,
   useListTeachersQuery,
   useListOffersMutation,
+  useProbeTeacherMutation,
 } = injectedRtkApi;

@@ -64,6 +64,16 @@ export function setPath(tree: Tree, path: string, value: Json): Tree {
   return { ...tree, [key]: setPath(branch, rest.join("."), value) };
 }
 
+/** A new tree in which a branch is of another kind; what both kinds know is kept. `path` is the kind's, objective.type. */
+export function setKind(schema: Tree, tree: Tree, path: string, kind: string): Tree {
+  const branch = path.slice(0, path.lastIndexOf("."));
+  const bare = setPath(tree, branch, { type: kind });
+  const known = new Set(fieldsOf(schema, bare).map((field) => field.path));
+  const old = getPath(tree, branch);
+  const kept = isTree(old) ? Object.entries(old).filter(([key]) => key !== "type" && known.has(`${branch}.${key}`)) : [];
+  return setPath(tree, branch, { ...Object.fromEntries(kept), type: kind });
+}
+
 /** Lays one tree over another, branch by branch. */
 export function mergeTrees(below: Tree, above: Tree): Tree {
   const merged = { ...below };

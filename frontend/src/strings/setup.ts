@@ -15,7 +15,11 @@ export const setupStrings = {
     cloud: "Cloud API",
     local: "Local",
     teacherKind: "Where the teacher runs",
-    localSignal: "Full next-token distribution: every token that the student writes is graded.",
+    serverKind: "Server",
+    kinds: { local: "Local", server: "Server", chat: "Cloud API" },
+    server: { base_url: "Address", model: "Model's name there", dialect: "Kind of server", tokenizer: "Its tokenizer" },
+    asking: "Asking the teacher what it can do for this student",
+    notAsked: "What it can do is found out when teacher, student and data are chosen.",
     cloudLater:
       "Chat APIs return answers and no log-probabilities, so they cannot grade the student's own tokens; training on their answers is being built and cannot be started yet. What it would cost can be told already:",
     cloudCatalogue: "Prices of cloud teachers",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from opd.bench.methods import logit
 from opd.bench.methods.lab import Lab
 from opd.bench.methods.trials import Trial, write_prompts
 from opd.config import BaselineConfig, RunConfig
@@ -56,6 +57,20 @@ ROWS: tuple[Row, ...] = (
     Row("start", ("logit", "chat", "regime"), "the student as it is", FULL_DISTRIBUTION, "before"),
     Row("sft", ("logit", "chat", "regime"), "imitation, tuned learning rate", FULL_DISTRIBUTION, "sft"),
     Row("full_distribution", ("logit", "regime"), "the teacher's law at every token", FULL_DISTRIBUTION),
+    Row("served_top20", ("logit",), "its 20 likeliest tokens, over HTTP", logit.SERVED_TOP20),
+    Row("served_top8", ("logit",), "its 8 likeliest tokens, over HTTP", logit.SERVED_TOP8),
+    Row("cross_tokenizer", ("logit",), "a teacher of larger tokens, many prompts", logit.CROSS_TOKENIZER),
+    Row("cross_tokenizer_few", ("logit",), "the same with the demo's prompts", logit.CROSS_TOKENIZER_FEW),
+    Row("cross_tokenizer_few_sft", ("logit",), "imitation of that teacher", logit.CROSS_TOKENIZER_FEW, "sft"),
+    Row(
+        "cross_tokenizer_served",
+        ("logit",),
+        "a teacher of larger tokens, top-20 over HTTP",
+        logit.CROSS_TOKENIZER_SERVED,
+    ),
+    Row("coarse_start", ("logit",), "a student of larger tokens as it is", logit.CROSS_TOKENIZER_COARSE, "before"),
+    Row("cross_tokenizer_coarse", ("logit",), "a student of larger tokens", logit.CROSS_TOKENIZER_COARSE),
+    Row("same_tokenizer_coarse", ("logit",), "the same student, a teacher of its tokens", logit.SAME_TOKENIZER_COARSE),
     Row("white_box", ("chat",), "the same; what text alone is measured against", FULL_DISTRIBUTION),
     Row("sft_many_prompts", ("regime",), f"imitation of {NUM_MANY_PROMPTS:,} answers", MANY_PROMPTS, "sft"),
     Row("many_prompts", ("regime",), f"the teacher's law, {NUM_MANY_PROMPTS:,} prompts", MANY_PROMPTS),

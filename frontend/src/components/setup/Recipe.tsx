@@ -25,7 +25,13 @@ const MAIN = [
   "sampling.max_completion_tokens",
   "baseline.enabled",
 ];
-const ELSEWHERE = ["teacher.type", "teacher.model", "student.model", "data.path", "budget_usd"];
+const ELSEWHERE = [
+  "teacher.type",
+  "teacher.model",
+  "teacher.base_url",
+  "teacher.dialect",
+  "teacher.tokenizer",
+  "student.model", "data.path", "budget_usd"];
 
 export function Recipe({ draft, machine }: { draft: Draft; machine: Machine | undefined }) {
   const [pasting, setPasting] = useState(false);

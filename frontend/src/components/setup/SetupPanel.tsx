@@ -11,20 +11,23 @@ import { DataPicker } from "./DataPicker";
 import { modelUnfit } from "./fits";
 import { ModelPicker } from "./ModelPicker";
 import { Recipe } from "./Recipe";
+import { ServerTeacher } from "./ServerTeacher";
 import classes from "./setup.module.css";
+import { TeacherFinding } from "./TeacherFinding";
 import type { Draft } from "./useDraft";
 
 export function SetupPanel({ draft }: { draft: Draft }) {
   const { data: teachers } = useListTeachersQuery();
   const { data: machine } = useGetSystemQuery();
   const models = teachers?.local_models ?? [];
-  const [kind, setKind] = useState<"local" | "cloud">("local");
+  const [isCloud, setIsCloud] = useState(false);
   const text = (path: string) => {
     const value = draft.get(path);
     return typeof value === "string" ? value : "";
   };
   const teacher = text("teacher.model");
   const student = text("student.model");
+  const kind = text("teacher.type");
   return (
     <>
       <Section
@@ -37,15 +40,20 @@ export function SetupPanel({ draft }: { draft: Draft }) {
             fullWidth
             size="sm"
             aria-label={strings.setup.teacherKind}
-            value={kind}
-            onChange={(value) => setKind(value === "cloud" ? "cloud" : "local")}
+            value={isCloud ? "cloud" : kind}
+            onChange={(value) => {
+              setIsCloud(value === "cloud");
+              if (value !== "cloud" && value !== kind) draft.set("teacher.type", value);
+            }}
             data={[
               { value: "cloud", label: strings.setup.cloud },
               { value: "local", label: strings.setup.local },
+              { value: "server", label: strings.setup.serverKind },
             ]}
           />
-          {kind === "local" ? (
-            <>
+          {isCloud && <CloudTeacher />}
+          {!isCloud && kind === "server" && <ServerTeacher draft={draft} />}
+          {!isCloud && kind !== "server" && (
               <ModelPicker
                 label={strings.setup.teacher}
                 value={teacher}
@@ -54,11 +62,8 @@ export function SetupPanel({ draft }: { draft: Draft }) {
                 unfit={(model) => modelUnfit(model, student, machine)}
                 onChange={(model) => draft.set("teacher.model", model)}
               />
-              <p className={classes.signal}>{strings.setup.localSignal}</p>
-            </>
-          ) : (
-            <CloudTeacher />
           )}
+          {!isCloud && <TeacherFinding draft={draft} />}
         </div>
       </Section>
       <Section

@@ -26,9 +26,8 @@ export function StoredConfig({ runId }: { runId: string }) {
         <IconLock size={14} />
         {strings.setup.locked}
       </p>
-      <Section step={1} title={strings.setup.teacher} aside={config.teacher.type === "local" ? strings.setup.local : strings.setup.cloud}>
+      <Section step={1} title={strings.setup.teacher} aside={strings.setup.kinds[config.teacher.type]}>
         <Model model={config.teacher.model} />
-        {config.teacher.type === "local" && <p className={classes.signal}>{strings.setup.localSignal}</p>}
       </Section>
       <Section step={2} title={strings.setup.student}>
         <Model model={config.student.model} />

@@ -10,7 +10,7 @@ import { useCallback, useEffect, useMemo, useState } from "react";
 import { useCheckConfigQuery, useGetConfigSchemaQuery } from "../../api";
 import type { problemOf } from "../../api/errors";
 import type { ConfigSchema, RunConfig } from "../../api/types";
-import { editedPaths, fieldsOf, type FieldSpec, getPath, type Json, mergeTrees, setPath, type Tree } from "../../lib/configForm";
+import { editedPaths, fieldsOf, type FieldSpec, getPath, type Json, mergeTrees, setKind, setPath, type Tree } from "../../lib/configForm";
 import { readDraft, writeDraft } from "./draftStorage";
 
 type Failed = Parameters<typeof problemOf>[0];
@@ -51,8 +51,8 @@ export function useDraft(): { draft: Draft | null; error: Failed; retry: () => v
   const { currentData: check } = useCheckConfigQuery({ uncheckedConfig: { config: settled ?? {} } }, { skip: !settled });
 
   const set = useCallback(
-    (path: string, value: Json) => setTree((known) => known && setPath(known, path, value)),
-    [],
+    (path: string, value: Json) => setTree((known) => (known && schema ? edited(schema, known, path, value) : known)),
+    [schema],
   );
   const merge = useCallback((changes: Tree) => setTree((known) => known && mergeTrees(known, changes)), []);
   const fields = useMemo(
@@ -61,7 +61,7 @@ export function useDraft(): { draft: Draft | null; error: Failed; retry: () => v
   );
 
   if (!schema || !tree || !defaults) return { draft: null, error, retry: () => void refetch() };
-  const isComplete = CHOICES.every((path) => getPath(tree, path) !== "");
+  const isComplete = choicesIn(tree).every((path) => getPath(tree, path) !== "");
   const isSettled = settled === tree && check !== undefined;
   const draft: Draft = {
     tree,
@@ -80,6 +80,23 @@ export function useDraft(): { draft: Draft | null; error: Failed; retry: () => v
   return { draft, error: undefined, retry: () => {} };
 }
 
+/** What has to be chosen of this kind of teacher. */
+function choicesIn(tree: Tree): string[] {
+  return getPath(tree, "teacher.type") === "server" ? [...CHOICES, "teacher.base_url"] : [...CHOICES];
+}
+
+/** One edit. Another kind of teacher brings the objective that goes with it; its model is still to be named. */
+function edited(schema: ConfigSchema, tree: Tree, path: string, value: Json): Tree {
+  if (!path.endsWith(".type") || typeof value !== "string") return setPath(tree, path, value);
+  const json = schema.json_schema as Tree;
+  const changed = setKind(json, tree, path, value);
+  if (path !== "teacher.type") return changed;
+  const teacher: Tree = value === "server" ? { type: value, base_url: "", model: "" } : { type: value, model: "" };
+  const usual = schema.usual_objectives[value];
+  const whole = setPath(changed, "teacher", teacher);
+  return usual === undefined ? whole : setKind(json, whole, "objective.type", usual);
+}
+
 function startingTree(schema: ConfigSchema): Tree {
   let tree = schema.defaults as Tree;
   for (const path of CHOICES) tree = setPath(tree, path, "");
@@ -96,7 +113,7 @@ function problemsOf(found: { path: string; message: string }[], tree: Tree): Rec
   const problems: Record<string, string> = {};
   for (const { path, message } of found) {
     const own = withoutKind(path, tree);
-    const isOpenChoice = CHOICES.some((choice) => choice === own) && getPath(tree, own) === "";
+    const isOpenChoice = choicesIn(tree).includes(own) && getPath(tree, own) === "";
     if (!isOpenChoice) problems[own] = message;
   }
   return problems;

@@ -1,0 +1,14 @@
+/** What the teacher can do for this student, as the probe has just found out. */
+import { usePreflightQuery } from "../../api";
+import type { RunConfig } from "../../api/types";
+import { strings } from "../../strings";
+import classes from "./setup.module.css";
+import type { Draft } from "./useDraft";
+
+export function TeacherFinding({ draft }: { draft: Draft }) {
+  const { config } = draft;
+  const checks = usePreflightQuery({ preflightRequest: { config: config ?? ({} as RunConfig) } }, { skip: !config });
+  const finding = checks.currentData?.items.find((item) => item.id === "pair");
+  if (config && checks.isFetching) return <output className={classes.signal}>{strings.setup.asking}</output>;
+  return <output className={classes.signal}>{finding ? finding.detail : strings.setup.notAsked}</output>;
+}
