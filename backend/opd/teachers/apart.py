@@ -36,11 +36,12 @@ def probe_apart(config: RunConfig, *, key: str | None, environment: Mapping[str,
             timeout=_PATIENCE_S,
             check=False,
         )
-        return ProbeReport.model_validate_json(done.stdout)
     except subprocess.TimeoutExpired:
         raise RunFailedError(
             f"The teacher could not be probed within {_PATIENCE_S:g} s.", hint="Look at the server, then try again."
         ) from None
+    try:
+        return ProbeReport.model_validate_json(done.stdout)
     except ValidationError:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise RunFailedError(
