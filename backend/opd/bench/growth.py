@@ -1,14 +1,11 @@
-"""How time and memory of a step of ours grow: `python -m opd.bench.growth FOLDER`.
+"""How time and memory of a step of ours grow with vocabulary, prompt length and batch: `opd bench growth FOLDER`.
 
-Swept are vocabulary, prompt length and batch. In: a folder. Out: `growth.json` in it, and with matplotlib (the
-`bench` extra) `growth.png`, drawn from that JSON.
+Out: `growth.json`, and with matplotlib (the `bench` extra) `growth.png`, drawn from that JSON.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -121,31 +118,26 @@ def draw(points: Sequence[GrowthPoint], path: Path) -> None:
     figure.savefig(path, dpi=80)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write, draw."""
-    parser = argparse.ArgumentParser(description="Growth of time and memory of one optimizer step.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--redraw", action="store_true", help="draw from the growth.json that is there")
-    options = parser.parse_args(arguments)
-    data = options.folder / "growth.json"
-    if options.redraw:
-        points = [GrowthPoint(**point) for point in json.loads(data.read_text("utf-8"))]
-    else:
-        points = measure_growth(steps=options.steps, threads=options.threads, progress=_tell)
-        options.folder.mkdir(parents=True, exist_ok=True)
-        data.write_text(json.dumps([asdict(point) for point in points], indent=1) + "\n", "utf-8")
+def write_growth(
+    folder: Path, *, steps: int = 2, threads: int | None = None, progress: Progress | None = None
+) -> list[GrowthPoint]:
+    """Measure, and write `growth.json`."""
+    points = measure_growth(steps=steps, threads=threads, progress=progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "growth.json").write_text(json.dumps([asdict(point) for point in points], indent=1) + "\n", "utf-8")
+    return points
+
+
+def read_growth(folder: Path) -> list[GrowthPoint]:
+    """What `write_growth` has left.
+
+    Raises:
+        ConfigError: there is no such file, or it holds something else.
+    """
+    path = folder / "growth.json"
     try:
-        draw(points, options.folder / "growth.png")
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-    return 0
-
-
-def _tell(done: int, total: int, text: str) -> None:
-    sys.stderr.write(f"{done}/{total} {text}\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        return [GrowthPoint(**point) for point in json.loads(path.read_text("utf-8"))]
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{path} cannot be drawn, expected measurements: {error}", hint="Measure first, without --redraw."
+        ) from None

@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from opd.cli.bench_methods import methods
+from opd.cli.bench_speed import growth, speed
 from opd.cli.output import JsonOption, emit_json
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    group = typer.Typer(no_args_is_help=True, help="Measurements: methods against each other on the same work.")
+    group = typer.Typer(no_args_is_help=True, help="Measurements: speed against TRL, methods against each other, on the same work.")
+    group.command("speed")(speed)
+    group.command("growth")(growth)
     group.command("methods")(methods)
     group.command("ledger")(ledger)
     app.add_typer(group, name="bench")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from opd.bench.growth import draw, measure_growth
+from opd.bench.growth import measure_growth, read_growth
 from opd.bench.lineup import Lineup
 from opd.bench.speed import render_markdown, run_speed_bench
 from opd.bench.workloads import find_workload
+from opd.cli import run
 from opd.errors import ConfigError, RunFailedError
 
 MICRO = Path(__file__).parent / "micro.yaml"
@@ -60,9 +62,13 @@ def test_the_report_is_complete() -> None:
         assert expected in text
 
 
-def test_what_cannot_be_measured_is_refused() -> None:
+def test_what_cannot_be_measured_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         run_speed_bench(MICRO, steps=0)
+    assert run(["bench", "speed", "--config", "enormous", "--json"]) == 2
+    assert "toy, realistic, long-prompt" in json.loads(capsys.readouterr().out)["error"]["message"]
+    assert run(["bench", "growth", str(tmp_path), "--redraw"]) == 2
+    assert "Measure first" in capsys.readouterr().err
 
 
 def test_a_contender_that_dies_is_named_with_its_reason(tmp_path: Path) -> None:
@@ -82,5 +88,7 @@ def test_growth_has_a_point_for_every_value(tmp_path: Path) -> None:
     ]
     assert all(p.seconds_per_step > 0 and p.peak_memory_bytes > 50 * 2**20 for p in points)
     pytest.importorskip("matplotlib")
-    draw(points, tmp_path / "growth.png")
+    (tmp_path / "growth.json").write_text(json.dumps([asdict(point) for point in points]))
+    assert read_growth(tmp_path) == points
+    assert run(["bench", "growth", str(tmp_path), "--redraw"]) == 0
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
