@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 
 from opd.bench.workloads import Shape, Workload
-from opd.training.linear import product_with
+from opd.objectives.linear import product_with
 
 _PROBE_S = 1.0
 _ADAM_PASSES = 10  # norm and clip: 3 over the gradient; update: reads 4, writes 3

@@ -62,7 +62,7 @@ def growth(
 def _need_training() -> None:
     """Refuse in words where the packages of training are missing."""
     try:
-        import torch
+        import torch  # noqa: F401
         import trl  # noqa: F401
     except ImportError as error:
         raise ConfigError(

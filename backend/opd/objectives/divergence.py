@@ -28,6 +28,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from opd.objectives.linear import product_with
+
 # Elements of one chunk's logits. Large enough for efficient matrix products, small enough that the handful of
 # float32 temporaries of `chunked` and `likelihood` stays around 100 MiB whatever the vocabulary.
 _CHUNK_ELEMENTS = 4_000_000
@@ -130,25 +132,19 @@ class _FusedDivergence(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden_NS) if need_hidden else None
         grad_weight = torch.zeros_like(weight_VS, dtype=torch.float32) if need_weight else None
         grad_bias = torch.zeros(weight_VS.shape[0], dtype=torch.float32, device=device) if need_bias else None
-        scratch = _Scratch(min(num, plan.chunk), weight_VS.shape[0], device)
-        for part in _slices(num, plan.chunk):
+        chunk = -(-num // max(1, -(-num // plan.chunk)))  # chunks of one size: a small rest is as slow as it is small
+        scratch = _Scratch(chunk, weight_VS.shape[0], device)
+        for part in _slices(num, chunk):
             hidden_CS = hidden_NS[part]
-            logits_CV, slope_CV = _logits(
-                hidden_CS, weight_VS, bias_V, plan.student, plan.inverse_temperature, out=scratch.student
+            logits_CV, slope_CV = _logits(hidden_CS, weight_VS, bias_V, plan.student, plan.inverse_temperature)
+            teacher_CV, _ = _logits(
+                teacher_NT[part], plan.teacher.weight, plan.teacher.bias, plan.teacher, plan.inverse_temperature
             )
-            for piece in _slices(len(hidden_CS), len(scratch.teacher)):
-                teacher_CV, _ = _logits(
-                    teacher_NT[part][piece],
-                    plan.teacher.weight,
-                    plan.teacher.bias,
-                    plan.teacher,
-                    plan.inverse_temperature,
-                    out=scratch.teacher,
-                )
-                for rows in _slices(len(teacher_CV), scratch.block):
-                    facts = _divergence_and_gradient(logits_CV[piece][rows], teacher_CV[rows], plan.beta, scratch)
-                    for target, value in zip(stats, facts, strict=True):
-                        target[part][piece][rows] = value
+            for rows in _slices(len(hidden_CS), scratch.block):
+                facts = _divergence_and_gradient(logits_CV[rows], teacher_CV[rows], plan.beta, scratch)
+                for target, value in zip(stats, facts, strict=True):
+                    target[part][rows] = value
+            del teacher_CV
             if not (need_hidden or need_weight or need_bias):
                 continue
             # the student's logits have become the gradient
@@ -188,7 +184,7 @@ class _FusedDivergence(torch.autograd.Function):
 
 
 class _Scratch:
-    """Memory that all chunks of a call share: fresh pages for every temporary would cost as much as the arithmetic.
+    """Memory that all blocks of a call share.
 
     On a CPU the passes over the vocabulary are made block by block of rows, so that a block stays in the cores' caches
     from its first pass to its last.
@@ -198,9 +194,6 @@ class _Scratch:
         on_cpu = device.type == "cpu"
         threads = torch.get_num_threads() if on_cpu else 1
         self.block = min(rows, max(threads, _BLOCK_ELEMENTS * threads // vocabulary)) if on_cpu else rows
-        self.student = torch.empty(rows, vocabulary, dtype=torch.float32, device=device)
-        # the teacher's logits are read once and forgotten; the student's feed two more products, which want many rows
-        self.teacher = torch.empty(max(self.block, (rows + 1) // 2), vocabulary, dtype=torch.float32, device=device)
         self.pads = [torch.empty(self.block, vocabulary, dtype=torch.float32, device=device) for _ in range(3)]
 
 
@@ -215,20 +208,12 @@ def _logits(
     bias_V: Tensor | None,
     head: Head,
     inverse_temperature: float,
-    *,
-    out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Float32 logits (C, V) of one chunk, divided by the temperature; the soft cap's slope (C, V) where there is one.
 
     Products are taken in the hidden states' own precision, statistics in float32.
-
-    Args:
-        out: float32 memory of at least C rows to write into.
     """
-    if out is not None and hidden_C.dtype == weight_V.dtype == torch.float32:
-        logits_CV = torch.mm(hidden_C, weight_V.t(), out=out[: len(hidden_C)])
-    else:
-        logits_CV = (hidden_C @ weight_V.to(hidden_C.dtype).t()).float()
+    logits_CV = product_with(weight_V.to(hidden_C.dtype))(hidden_C).float()
     if bias_V is not None:
         logits_CV += bias_V.float()
     if head.scale != 1.0:

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from opd.training.linear import Product, product_with
+from opd.objectives.linear import Product, product_with
+from opd.training.lean_ops import rotate
 
 _SUPPORTED = {"qwen3", "qwen2", "llama", "mistral"}
 
@@ -183,9 +184,3 @@ def rotary_table(backbone: Any, length: int) -> tuple[Tensor, Tensor]:
     cos = torch.cat([angles.cos(), angles.cos()], -1) * scaling
     sin = torch.cat([-angles.sin(), angles.sin()], -1) * scaling
     return cos.to(weight.dtype), sin.to(weight.dtype)
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021) in the half-split layout; `sin` carries the sign of the first half."""
-    half = x.shape[-1] // 2
-    return torch.addcmul(x * cos, torch.cat([x[..., half:], x[..., :half]], dim=-1), sin)

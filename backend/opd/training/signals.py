@@ -15,10 +15,9 @@ from torch import Tensor
 
 from opd.objectives.divergence import Head, generalized_jsd, head_of
 from opd.objectives.likelihood import negative_log_likelihood
-from opd.training.lean_scorer import LeanScorer
-from opd.training.models import backbone_of
+from opd.training.lean_forward import reader_of
 from opd.training.timing import PhaseClock
-from opd.training.window import MicroBatch, Row, hidden_states
+from opd.training.window import MicroBatch, Row
 
 
 @dataclass(frozen=True)
@@ -47,20 +46,19 @@ class LocalDistribution:
     """A local teacher with the student's tokenizer: generalized JSD over the whole vocabulary.
 
     Args:
-        as_student: read the teacher with the student's kernels. Where both are one model, other kernels would differ
-            from the student's in the last bits, and Adam makes full steps of any difference, however small.
+        plain: read the teacher by its own forward, as a student with adapters is read. Where both are one model,
+            other kernels would differ in the last bits, and Adam makes full steps of any difference, however small.
     """
 
-    def __init__(self, teacher: Any, *, beta: float, as_student: bool = False):
-        self._backbone, self._head, self._beta = backbone_of(teacher), head_of(teacher), beta
-        self._lean = LeanScorer(teacher) if not as_student and LeanScorer.supports(teacher) else None
+    def __init__(self, teacher: Any, *, beta: float, plain: bool = False):
+        self._read, self._head, self._beta = reader_of(teacher, plain=plain), head_of(teacher), beta
 
     def score(self, rows: Sequence[Row]) -> None:
         """Nothing to ask: the teacher is read micro-batch by micro-batch."""
 
     def loss(self, batch: MicroBatch, hidden_NS: Tensor, head: Head, divisor: float, clock: PhaseClock) -> BatchLoss:
         with clock("teacher"), torch.inference_mode():
-            teacher_NT = hidden_states(self._backbone, batch) if self._lean is None else self._lean.hidden_states(batch)
+            teacher_NT = self._read(batch)
         with clock("loss"):
             student_head, teacher_head = _same_vocabulary(head, self._head)
             loss, stats = generalized_jsd(

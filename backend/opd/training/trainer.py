@@ -14,11 +14,12 @@ from trl import DistillationConfig, DistillationTrainer
 
 from opd.objectives.divergence import head_of
 from opd.training.decoding import Completion
-from opd.training.models import Student, backbone_of, causal_lm_of
+from opd.training.lean_forward import reader_of
+from opd.training.models import Student, causal_lm_of
 from opd.training.plan import PlannedRow, WindowPlan
 from opd.training.signals import Signal
 from opd.training.sources import RowSource, logprobs_of
-from opd.training.window import MicroBatch, Row, hidden_states
+from opd.training.window import MicroBatch, Row
 from opd.training.window_trainer import (
     Hooks,
     Metrics,
@@ -61,7 +62,7 @@ class OPDTrainer(WindowTrainer, DistillationTrainer):
         source: RowSource | None = None,
         output_dir: Path,
     ):
-        self.signal, self.source = signal, source
+        self.signal, self.source, self._read = signal, source, reader_of(student.model)
         self.prepare_window(student, prompt_ids, plan, recipe, answers, hooks, has_source=source is not None)
         DistillationTrainer.__init__(
             self,
@@ -98,7 +99,7 @@ class OPDTrainer(WindowTrainer, DistillationTrainer):
         model = self.accelerator.unwrap_model(self.model_wrapped)
         with self.compute_loss_context_manager():
             with self.clock("student"):
-                hidden = hidden_states(backbone_of(model), batch)
+                hidden = self._read(batch)
             part = self.signal.loss(batch, hidden, head_of(causal_lm_of(model)), divisor, self.clock)
         with self.clock("backward"):
             self.accelerator.backward(part.loss)

@@ -17,6 +17,7 @@ from opd.data_loader import PromptRecord
 from opd.evaluation.measure import weights_digest
 from opd.evaluation.scoring import LocalScorer
 from opd.training.decoding import Completion, generate
+from opd.training.lean_forward import LeanForward
 from opd.training.listed import ListedView, LocalLaws
 from opd.training.models import Student, encode_prompts
 from opd.training.signals import LocalDistribution, Signal
@@ -78,7 +79,8 @@ class LocalRunTeacher:
         match self._config.objective:
             case DivergenceObjective(beta=beta):
                 itself = self._config.teacher.model == self._config.student.model
-                return LocalDistribution(self.model, beta=beta, as_student=itself)
+                plain = itself and not LeanForward.supports(self._student.model)
+                return LocalDistribution(self.model, beta=beta, plain=plain)
             case TopKForwardObjective(type=kind, top_k=top_k) | TopKReverseObjective(type=kind, top_k=top_k):
                 return ViewSignal(ListedView(LocalLaws(self.model, top_k=top_k), kind))
             case PolicyGradientObjective(type=kind):

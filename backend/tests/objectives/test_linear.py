@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from opd.training.linear import product_with
+from opd.objectives.linear import linear, product_with
 
 
 @pytest.mark.parametrize("shape", [(1, 24), (5, 24), (2, 3, 24), (300, 24)])
@@ -39,3 +39,18 @@ def test_an_unpacked_product_sees_its_weight_change() -> None:
     product = product_with(weight)
     weight.fill_(2.0)
     assert product(x).tolist() == [[8.0] * 4]
+
+
+@pytest.mark.parametrize("shape", [(5, 24), (2, 3, 24)])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_gradients_are_those_of_torch(shape: tuple[int, ...], with_bias: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(shape, generator=generator), torch.randn(40, 24, generator=generator)]
+    if with_bias:
+        inputs.append(torch.randn(40, generator=generator))
+    slope = torch.randn(*shape[:-1], 40, generator=generator)
+    ours, truth = ([leaf.clone().requires_grad_() for leaf in inputs] for _ in range(2))
+    linear(*ours).backward(slope)
+    functional.linear(*truth).backward(slope)
+    for one, other in zip(ours, truth, strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-5, atol=1e-5)
