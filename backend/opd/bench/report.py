@@ -59,7 +59,7 @@ class PhaseFloor:
 
 @dataclass(frozen=True)
 class RooflineReport:
-    """The device's measured rates, each phase's floor, and our share of it."""
+    """The device's measured rates, each phase's floor, and our share of it; `measured_s` is the fastest step."""
 
     gflops: float
     gbytes_per_s: float
@@ -129,7 +129,7 @@ def render_markdown(report: SpeedReport) -> str:
         "",
         (
             f"Device: {roof.gflops:,.0f} GFLOP/s in matrix products, {roof.gbytes_per_s:,.1f} GB/s of memory, the "
-            "better of two measurements before and after."
+            "better of two measurements before and after. Against it, the fastest of our steps:"
         ),
         "",
         "| our phase | GFLOP | GB | floor, s | took, s | share |",
