@@ -13,7 +13,9 @@ from opd.cli.output import JsonOption, emit_json
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
-    group = typer.Typer(no_args_is_help=True, help="Measurements: speed against TRL, methods against each other, on the same work.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Measurements: speed against TRL, methods against each other, on the same work."
+    )
     group.command("speed")(speed)
     group.command("growth")(growth)
     group.command("methods")(methods)

@@ -54,7 +54,9 @@ def growth(
     from opd.bench.growth import draw, read_growth, write_growth
 
     with StepsBar() as bar:
-        points = read_growth(folder) if redraw else write_growth(folder, steps=steps, threads=threads, progress=bar.show)
+        points = (
+            read_growth(folder) if redraw else write_growth(folder, steps=steps, threads=threads, progress=bar.show)
+        )
     draw(points, folder / "growth.png")
     say(f"{len(points)} sizes in {folder / 'growth.json'}, drawn in {folder / 'growth.png'}")
 

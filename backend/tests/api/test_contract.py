@@ -1,6 +1,7 @@
 """The API does what its own description says, whatever it is sent: generated requests against a real server.
 
-The short form sends about 2,800 requests; the environment's `OPD_FUZZ_EXAMPLES` (10 an operation) makes it longer.
+Requests come one by one, and in chains where an answer's ids go into the next request. More than 5,000 in the short
+form; `make torture` sends more than 100,000. Both print their counts.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -27,7 +29,8 @@ from opd.store.runs import RunStore
 from studio_in_tests import Client, config, open_studio
 from studio_in_tests import settings as run_settings
 
-NUM_EXAMPLES = int(os.environ.get("OPD_FUZZ_EXAMPLES", "10"))
+LONG = "OPD_TORTURE_MINUTES" in os.environ
+NUM_EXAMPLES, NUM_CHAINS, CHAIN_STEPS, LEAST = (400, 1_000, 12, 100_000) if LONG else (18, 140, 12, 5_000)
 
 
 def every_refusal_has_words(ctx: object, response: schemathesis.Response, case: schemathesis.Case) -> None:
@@ -48,8 +51,32 @@ CHECKS = [
     response_schema_conformance,
     every_refusal_has_words,
 ]
-SCHEMA = schemathesis.openapi.from_dict(build_api().openapi())
+
+
+def described() -> dict[str, Any]:
+    """The API's own document, with what a start leads to: the run it names."""
+    document = build_api().openapi()
+    follow = {
+        operation["operationId"]: {
+            "operationId": operation["operationId"],
+            "parameters": {"run_id": "$response.body#/run_id"},
+        }
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        if any(parameter["name"] == "run_id" for parameter in operation.get("parameters", []))
+    }
+    stop = document["paths"]["/api/opd/stop"]["post"]["operationId"]
+    follow[stop] = {"operationId": stop, "requestBody": {"run_id": "$response.body#/run_id"}}
+    document["paths"]["/api/opd/start"]["post"]["responses"]["200"]["links"] = follow
+    return document
+
+
+SCHEMA = schemathesis.openapi.from_dict(described())
+FORM = pytest.mark.torture if LONG else pytest.mark.slow
 SENT: Counter[int] = Counter()
+
+
+FUZZ = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
@@ -76,26 +103,50 @@ def session(studio: Client) -> Iterator[requests.Session]:
         yield session
 
 
-@pytest.mark.timeout(900)
-@SCHEMA.parametrize()
-@settings(
-    max_examples=NUM_EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
-def test_every_answer_is_the_one_described(case: schemathesis.Case, studio: Client, session: requests.Session) -> None:
-    response = case.call(base_url=studio.server.url.rstrip("/"), session=session, timeout=60)
+def check(case: schemathesis.Case, response: schemathesis.Response) -> None:
     SENT[response.status_code] += 1
     case.validate_response(response, checks=CHECKS)
 
 
+@pytest.mark.timeout(7200 if LONG else 900)
+@FORM
+@SCHEMA.parametrize()
+@settings(FUZZ, max_examples=NUM_EXAMPLES)
+def test_every_answer_is_the_one_described(case: schemathesis.Case, studio: Client, session: requests.Session) -> None:
+    check(case, case.call(base_url=studio.server.url.rstrip("/"), session=session, timeout=300))
+
+
+@pytest.mark.timeout(7200 if LONG else 900)
+@FORM
+def test_chains_of_requests(studio: Client, session: requests.Session) -> None:
+    """Runs that were started are followed, stopped, resumed and deleted; datasets come and go."""
+
+    class Chain(SCHEMA.as_state_machine()):  # type: ignore[misc]  # made at run time
+        def setup(self) -> None:
+            for run in studio.get("/api/runs").json()["items"]:  # a device that is free, so that a start can succeed
+                studio.send_json("POST", "/api/opd/stop", {"run_id": run["run_id"], "mode": "discard"})
+
+        def before_call(self, case: schemathesis.Case) -> None:
+            if case.path == "/api/opd/start" and isinstance(case.body, dict):  # a random one seldom makes a run
+                case.body["config"] = run_settings("steps=2")
+
+        def get_call_kwargs(self, case: schemathesis.Case) -> dict[str, Any]:
+            return {"base_url": studio.server.url.rstrip("/"), "session": session, "timeout": 300}
+
+        def validate_response(self, response: schemathesis.Response, case: schemathesis.Case, **_: Any) -> None:
+            check(case, response)
+
+    Chain.run(settings=settings(FUZZ, max_examples=NUM_CHAINS, stateful_step_count=CHAIN_STEPS))
+
+
+@FORM
 def test_requests_of_all_kinds_were_sent() -> None:
-    if sum(SENT.values()) < 1000:
-        pytest.skip("counts what the fuzz above has sent, where it ran in this process")
-    assert SENT[200] > 100, "a fuzz in which nothing succeeds proves little"
-    assert SENT[422] > 100
+    """Every operation's tests run in one process: the files of this suite are not spread over several."""
+    total = sum(SENT.values())
+    print(f"API fuzz: {total:,} requests, {sum(n for s, n in SENT.items() if s >= 500)} with a 5xx: {dict(SENT)}")
+    assert total >= LEAST
+    assert SENT[200] > total / 20, "a fuzz in which nothing succeeds proves little"
+    assert SENT[422] > total / 20
     assert not [status for status in SENT if status >= 500]
 
 

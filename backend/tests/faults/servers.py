@@ -62,7 +62,7 @@ class ServerProcess:
     def __init__(self, nursery: Nursery, data_dir: Path):
         (data_dir / "studio.json").unlink(missing_ok=True)
         begun = time.monotonic()
-        self._process = nursery.fork(data_dir)
+        self.process = nursery.fork(data_dir)
         owner = until(lambda: read_json(data_dir / "studio.json"), "the studio to take its folder")
         self.url = str(owner["url"])
         self._headers = {
@@ -103,12 +103,12 @@ class ServerProcess:
 
     def rss(self) -> int:
         """Memory of the server's process, in bytes."""
-        return int(self._process.memory_info().rss)
+        return int(self.process.memory_info().rss)
 
     def kill(self) -> None:
         """`kill -9`, and wait until it is gone."""
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
 
 
 def _serve(data_dir: Path) -> None:
