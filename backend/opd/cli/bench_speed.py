@@ -64,8 +64,7 @@ def growth(
 def _need_training() -> None:
     """Refuse in words where the packages of training are missing."""
     try:
-        import torch  # noqa: F401
-        import trl  # noqa: F401
+        import opd.training.stock  # noqa: F401  # needs all of them
     except ImportError as error:
         raise ConfigError(
             f"{error.name or 'A package'} is not installed, and measurements of training need it.",

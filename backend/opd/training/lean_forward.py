@@ -48,7 +48,8 @@ class LeanForward:
     @staticmethod
     def supports(model: Any) -> bool:
         """Whether this model is one whose forward is reproduced here."""
-        if not LeanDecoder.supports(model) or getattr(model.config, "attention_dropout", 0.0):
+        dropout = getattr(model.config, "attention_dropout", 0.0)
+        if not LeanDecoder.supports(model) or dropout > 0:
             return False
         weight = model.model.embed_tokens.weight
         return weight.device.type == "cpu" and weight.dtype == torch.float32
