@@ -19,11 +19,10 @@ from opd.objectives.chunked import head_logits
 from opd.objectives.divergence import Head, head_of
 from opd.teachers.base import Ids
 from opd.training.decoding import Completion
-from opd.training.lean_scorer import LeanScorer
+from opd.training.lean_forward import reader_of
 from opd.training.listed import Pair, ServedLaws
-from opd.training.models import backbone_of
 from opd.training.views import Judged, Reading
-from opd.training.window import MicroBatch, Row, hidden_states, split_window
+from opd.training.window import MicroBatch, Row, split_window
 
 
 class PairLaws(Protocol):
@@ -40,8 +39,7 @@ class ModelLaws:
     """A model on this machine: whole laws, of which a chunk's are computed when they are needed."""
 
     def __init__(self, teacher: Any, *, pad_id: int):
-        self._backbone, self._head, self._pad_id = backbone_of(teacher), head_of(teacher), pad_id
-        self._lean = LeanScorer(teacher) if LeanScorer.supports(teacher) else None
+        self._read, self._head, self._pad_id = reader_of(teacher), head_of(teacher), pad_id
 
     def ask(self, pairs: Sequence[Pair]) -> None:
         """Nothing to ask: the teacher is read micro-batch by micro-batch."""
@@ -51,8 +49,7 @@ class ModelLaws:
         rows = [Row(prompt, Completion(ids, True), on_policy=False) for prompt, ids in pairs]
         hidden: dict[int, Tensor] = {}
         for batch in split_window(rows, pad_id=self._pad_id, device=device):
-            states = self._lean.hidden_states(batch) if self._lean else hidden_states(self._backbone, batch)
-            parts = states.split([len(row.completion.ids) for row in batch.rows])
+            parts = self._read(batch).split([len(row.completion.ids) for row in batch.rows])
             hidden |= {id(row): part for row, part in zip(batch.rows, parts, strict=True)}
         width = self._head.weight.shape[1]
         found = [hidden[id(row)] for row in rows if id(row) in hidden]
