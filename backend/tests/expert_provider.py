@@ -36,7 +36,7 @@ class Expert:
         async def chat(request: Request) -> dict[str, Any]:
             body = await request.json()
             self.bodies.append(body)
-            kind, reply = _reply(body["messages"][-1]["content"])
+            kind, reply = reply_to(body["messages"][-1]["content"])
             self.counts[kind] += 1
             reply = self.spoil(kind, reply)
             usage = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
@@ -54,7 +54,8 @@ def expert() -> Iterator[Expert]:
         yield found
 
 
-def _reply(message: str) -> tuple[str, str]:
+def reply_to(message: str) -> tuple[str, str]:
+    """What is asked for, and the reply."""
     rng = random.Random(message)
     head, _, rest = message.partition("\n")
     if head == "Mark each line:":

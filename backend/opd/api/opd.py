@@ -12,7 +12,7 @@ from opd.api.deps import Studio, get_studio
 from opd.api.status import RunStatus, describe_run
 from opd.config import RunConfig
 from opd.errors import InputError, NotFoundError
-from opd.estimate import Estimate, estimate, estimate_scenarios
+from opd.estimate import Estimate, ask_three, estimate, estimate_scenarios
 from opd.events import StoredEvent
 from opd.store.events_db import Bucket
 from opd.store.runs import RunState, StopMode
@@ -80,11 +80,16 @@ class EstimateRequest(ApiModel):
     config: RunConfig | None = None
     scenarios: bool = False
     """Also answer the table of what typical amounts of prompts and steps cost with known teachers."""
+    ask: bool = False
+    """Put the run's first three questions to its chat teacher now, and reckon with what it writes. Paid, kept, and not
+    asked again by the run."""
 
     @model_validator(mode="after")
     def _something(self) -> EstimateRequest:
         if self.config is None and not self.scenarios:
             raise ValueError("give config, or scenarios: true")
+        if self.config is None and self.ask:
+            raise ValueError("give the config whose teacher is to be asked")
         return self
 
 
@@ -145,6 +150,8 @@ def estimate_cost(request: EstimateRequest, studio: StudioDep) -> Estimate:
     """Memory, time and dollars of a run before it is started, as ranges with their assumptions."""
     if request.config is None:
         return estimate_scenarios()
+    if request.ask:
+        ask_three(request.config, ledger=studio.data_dir / "money.db", key_of=studio.keys.get)
     return estimate(request.config, store=studio.store, with_scenarios=request.scenarios)
 
 

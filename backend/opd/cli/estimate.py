@@ -32,19 +32,29 @@ def estimate(
         bool,
         typer.Option("--scenarios", metavar="", help="Show the scenario table with two known paid teachers."),
     ] = False,
+    ask: Annotated[
+        bool,
+        typer.Option("--ask", metavar="", help="Put the run's first three questions to a chat teacher first: paid."),
+    ] = False,
 ) -> None:
-    """Say what a run will take before it is started: memory, time, dollars, with the assumptions behind them."""
-    from opd.config import load_config
-    from opd.estimate import estimate as reckon
-    from opd.estimate import estimate_scenarios
+    """Say what a run will take before it is started: memory, time, dollars, with the assumptions behind them.
 
-    if config is None and not scenarios:
+    With --ask the lengths of answers are seen and not assumed. What that costs the run does not pay again.
+    """
+    from opd.config import load_config
+    from opd.estimate import ask_three, estimate_scenarios
+    from opd.estimate import estimate as reckon
+    from opd.keys import Keys
+
+    if config is None and (ask or not scenarios):
         raise InputError("Nothing to estimate.", hint="Give a CONFIG.yaml, or --scenarios for the table.")
-    found = (
-        estimate_scenarios()
-        if config is None
-        else reckon(load_config(config), store=open_store(), with_scenarios=scenarios)
-    )
+    if config is None:
+        found = estimate_scenarios()
+    else:
+        store, settings = open_store(), load_config(config)
+        if ask:
+            ask_three(settings, ledger=store.root / "money.db", key_of=Keys(store.root).get)
+        found = reckon(settings, store=store, with_scenarios=scenarios)
     if json:
         emit_json(found.model_dump())
     else:
@@ -84,8 +94,34 @@ def _render_run(found: Estimate) -> str:
     if found.time is not None:
         low, likely, high = (seconds_text(s) for s in (found.time.low_s, found.time.likely_s, found.time.high_s))
         lines.append(f"Time     {likely} ({low} to {high}, {found.time.basis})")
-    lines.append(f"Teacher  ${found.likely_usd or 0:.2f} (${found.low_usd or 0:.2f} to ${found.high_usd or 0:.2f})")
+    lines += _render_money(found)
     return "\n".join([*lines, "", *(f"- {line}" for line in found.assumptions)])
+
+
+def _render_money(found: Estimate) -> list[str]:
+    if found.likely_usd is None or found.low_usd is None or found.high_usd is None:
+        tokens = f"{found.low_tokens:,} to {found.high_tokens:,} tokens"
+        return [f"Teacher  {tokens}", *([f"         {found.price_problem}"] if found.price_problem else [])]
+    if not found.teacher_is_paid:
+        return ["Teacher  $0.00"]
+    low, likely, high = (amount(usd) for usd in (found.low_usd, found.likely_usd, found.high_usd))
+    lines = [f"Teacher  {likely} ({low} to {high})"]
+    for stage in found.stages:
+        tokens = f"{stage.input_tokens:,} tokens in, {stage.output_tokens:,} out"
+        lines.append(f"           {amount(stage.likely_usd):>9}  {stage.num_requests:,} {stage.words}: {tokens}")
+    if found.num_kept:
+        lines.append(f"           {found.num_kept:,} answers were paid before and cost nothing now.")
+    if found.every_step_usd is not None:
+        anew = "if every row of every step were asked anew; no run here does that."
+        lines.append(f"           {amount(found.every_step_usd):>9}  {anew}")
+    return lines
+
+
+def amount(usd: float | None) -> str:
+    """Dollars to the cent, or to two digits where they are less than one."""
+    if usd is None:
+        return "?"
+    return f"${usd:,.2f}" if usd == 0 or usd >= 0.01 else f"${usd:.2g}"
 
 
 def _render_scenarios(found: Estimate) -> str:

@@ -1,7 +1,8 @@
 """RunConfig + data statistics -> memory, time, dollars: what a run will take, before it is started.
 
-In: a configuration, the store (for what this machine has measured), the device. Out: an `Estimate`, ranges with
-their assumptions. Loads no model: sizes come from file headers or from a model's name.
+In: a configuration, the store (for what this machine has measured and what it has paid for), the device. Out: an
+`Estimate`, ranges with their assumptions. Loads no model: sizes come from file headers or from a model's name. Asks
+nobody, except where `ask_three` is called.
 """
 
 from __future__ import annotations
@@ -10,21 +11,27 @@ import math
 
 from opd.config import LocalTeacher, RunConfig
 from opd.data_loader import DataReport, check_file
+from opd.estimate.asking import ESTIMATES, NUM_ASKED, ask_three
 from opd.estimate.duration import measured_time, rough_time
 from opd.estimate.memory import Lengths, estimate_memory
-from opd.estimate.shapes import Estimate, MemoryEstimate, MemoryPart, ScenarioRow, TimeEstimate
+from opd.estimate.money import estimate_money, nothing_paid
+from opd.estimate.shapes import Estimate, MemoryEstimate, MemoryPart, ScenarioRow, StageCost, TimeEstimate
 from opd.estimate.sizes import ModelSize, find_size
 from opd.machine import Device, find_device
 from opd.pricing import ASSUMPTIONS, WHY_REAL_DIFFERS, price_data_date, scenario_table
 from opd.store.runs import RunStore
 
 __all__ = [
+    "ESTIMATES",
+    "NUM_ASKED",
     "Estimate",
     "MemoryEstimate",
     "MemoryPart",
     "ModelSize",
     "ScenarioRow",
+    "StageCost",
     "TimeEstimate",
+    "ask_three",
     "estimate",
     "estimate_scenarios",
     "find_size",
@@ -58,18 +65,13 @@ def estimate(
         time = rough_time(config, student, teacher, lengths, device, _num_test(config, report))
     time = measured_time(config, store) or time
     scenarios = estimate_scenarios() if with_scenarios else None
+    money = estimate_money(config, store.root / "money.db", lengths) if report.ok else nothing_paid()
     return Estimate(
-        teacher_is_paid=False,
-        low_usd=0.0,
-        likely_usd=0.0,
-        high_usd=0.0,
-        input_tokens=0,
-        output_tokens=0,
-        num_requests=0,
-        price_date=scenarios.price_date if scenarios else None,
+        **money.figures,
+        price_date=money.price_date or (scenarios.price_date if scenarios else None),
         memory=memory,
         time=time,
-        assumptions=_assumptions(config, lengths, student, teacher, time),
+        assumptions=[*money.assumptions, *_assumptions(config, lengths, student, teacher, time)],
         scenarios=scenarios.scenarios if scenarios else [],
         scenario_note=scenarios.scenario_note if scenarios else "",
     )
@@ -89,14 +91,9 @@ def estimate_scenarios() -> Estimate:
         )
         for row in scenario_table()
     ]
+    figures = nothing_paid().figures | dict.fromkeys(("low_usd", "likely_usd", "high_usd"))
     return Estimate(
-        teacher_is_paid=False,
-        low_usd=None,
-        likely_usd=None,
-        high_usd=None,
-        input_tokens=0,
-        output_tokens=0,
-        num_requests=0,
+        **figures,
         price_date=price_data_date().isoformat(),
         memory=None,
         time=None,
@@ -130,8 +127,11 @@ def _assumptions(
     teacher: ModelSize | None,
     time: TimeEstimate | None,
 ) -> list[str]:
-    lines = ["The teacher runs on this machine: nothing is paid."]
-    for role, size, model in (("student", student, config.student.model), ("teacher", teacher, config.teacher.model)):
+    lines = []
+    models = [("student", student, config.student.model)]
+    if isinstance(config.teacher, LocalTeacher):
+        models.append(("teacher", teacher, config.teacher.model))
+    for role, size, model in models:
         if size is None:
             lines.append(f"The {role}'s size is not known ({model} is not on this machine): not counted.")
         elif not size.exact:

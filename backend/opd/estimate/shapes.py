@@ -59,20 +59,51 @@ class ScenarioRow(EstimateModel):
     """The same to the cent, as a person would read it."""
 
 
+class StageCost(EstimateModel):
+    """What one kind of request to a paid teacher will come to."""
+
+    stage: str
+    """As the ledger lists it: answers, expansion, marking, guide or scoring."""
+    words: str
+    """What is asked for."""
+    num_requests: int
+    """In the likely case, as the tokens."""
+    input_tokens: int
+    output_tokens: int
+    low_usd: float | None
+    """Null where the price is not known."""
+    likely_usd: float | None
+    high_usd: float | None
+
+
 class Estimate(EstimateModel):
     """Everything that can be said before the start. Memory and time are null where they cannot be told."""
 
     teacher_is_paid: bool
     low_usd: float | None
-    """Dollars for the teacher; null where only the scenario table was asked for."""
+    """Dollars for the teacher, beyond what is paid already; null where its price is not known, and where only the
+    scenario table was asked for."""
     likely_usd: float | None
     high_usd: float | None
+    stages: list[StageCost]
+    """The same by what is asked; empty where nothing is paid."""
+    every_step_usd: float | None
+    """What it would cost to ask the teacher again for every row of every step; no run here does that."""
+    num_kept: int
+    """Answers of this run that were paid before and cost nothing now."""
+    num_seen: int
+    """Real answers that lengths are reckoned from; 0: they are assumed, and the range is wide."""
+    price_problem: str
+    """Why there is no price, and what to do; empty where there is one."""
+    low_tokens: int
+    """Tokens of a paid teacher, input and output together: what a cap in tokens counts."""
+    high_tokens: int
     input_tokens: int
     """Tokens sent to a paid teacher in the likely case."""
     output_tokens: int
     num_requests: int
     price_date: str | None
-    """ISO date of the price data; null where nothing is paid."""
+    """ISO date of the price; null where nothing is paid."""
     memory: MemoryEstimate | None
     time: TimeEstimate | None
     assumptions: list[str]

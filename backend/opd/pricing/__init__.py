@@ -14,7 +14,7 @@ from opd.pricing.lookup import (
     resolve_model,
     typed_price,
 )
-from opd.pricing.records import NANO_PER_USD, PricedModel, PriceState, Rates, Usage, price, usd, worst_case
+from opd.pricing.records import MAX_TOKENS, NANO_PER_USD, PricedModel, PriceState, Rates, Usage, price, usd, worst_case
 from opd.pricing.scenarios import (
     ASSUMPTIONS,
     WHY_REAL_DIFFERS,
@@ -26,6 +26,7 @@ from opd.pricing.scenarios import (
 
 __all__ = [
     "ASSUMPTIONS",
+    "MAX_TOKENS",
     "NANO_PER_USD",
     "WHY_REAL_DIFFERS",
     "CatalogueEntry",

@@ -8,6 +8,7 @@ whose fate is unknown counts in full until it is proven otherwise.
 from opd.store.money.audit import audit
 from opd.store.money.bookings import this_month
 from opd.store.money.costs import costs, costs_csv, read_costs, spent_usd
+from opd.store.money.kept import KeptAnswer, kept_answers
 from opd.store.money.ledger import Ledger
 from opd.store.money.records import (
     CallRequest,
@@ -28,6 +29,7 @@ __all__ = [
     "CostRow",
     "Hit",
     "InFlight",
+    "KeptAnswer",
     "Ledger",
     "LedgerError",
     "Meter",
@@ -38,6 +40,7 @@ __all__ = [
     "audit",
     "costs",
     "costs_csv",
+    "kept_answers",
     "read_costs",
     "request_key",
     "spent_usd",

@@ -128,6 +128,10 @@ class ChatApi:
         """
         return self.ask([Ask(tuple(messages), self._sampling) for messages in conversations], stage="answers")
 
+    def worst_nano_usd(self, ask: Ask) -> int:
+        """The most that one question can cost: what is held for it while it is under way."""
+        return self._gateway.call_request(ask, "").worst_nano_usd
+
     def ask(self, asks: Sequence[Ask], *, stage: str, progress: Progress | None = None) -> list[Answer]:
         """The answer to each question, in order; those with a `problem` must not be trained on.
 
