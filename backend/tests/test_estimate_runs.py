@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from fake_provider.expert import ExpertBrain
 from opd.config import RunConfig, parse_config
 from opd.demo.bundled import student_dir
 from opd.demo.task import held_out_prompts, train_prompts
-from opd.estimate import Estimate, ask_three, estimate
+from opd.estimate import Estimate, estimate
+from opd.estimate.asking import ask_three
 from opd.machine import Device
 from opd.pipeline.run import run_folder
 from opd.store.money import Ledger, audit, costs
@@ -40,14 +40,14 @@ RUNS: dict[str, tuple[dict[str, Any], str, int, int]] = {
 
 
 @pytest.fixture(scope="module")
-def bills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Estimate, float]]]:
+def bills(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Estimate, float]]:
     """Each run's estimate before it began, and what the provider charged for it."""
     found = {}
     for name, (changes, form, wordiness, num) in RUNS.items():
         folder = tmp_path_factory.mktemp("run")
         with FakeProvider(ExpertBrain(wordiness)) as provider:
             found[name] = _bill(folder, provider, _config(folder, provider.url, num, changes, form))
-    yield found
+    return found
 
 
 def _config(folder: Path, url: str, num: int, changes: dict[str, Any], form: str) -> RunConfig:

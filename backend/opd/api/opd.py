@@ -12,7 +12,7 @@ from opd.api.deps import Studio, get_studio
 from opd.api.status import RunStatus, describe_run
 from opd.config import RunConfig
 from opd.errors import InputError, NotFoundError
-from opd.estimate import Estimate, ask_three, estimate, estimate_scenarios
+from opd.estimate import Estimate, estimate, estimate_scenarios
 from opd.events import StoredEvent
 from opd.store.events_db import Bucket
 from opd.store.runs import RunState, StopMode
@@ -151,6 +151,8 @@ def estimate_cost(request: EstimateRequest, studio: StudioDep) -> Estimate:
     if request.config is None:
         return estimate_scenarios()
     if request.ask:
+        from opd.estimate.asking import ask_three  # brings an HTTP client: only for whom it is needed
+
         ask_three(request.config, ledger=studio.data_dir / "money.db", key_of=studio.keys.get)
     return estimate(request.config, store=studio.store, with_scenarios=request.scenarios)
 

@@ -42,8 +42,8 @@ def estimate(
     With --ask the lengths of answers are seen and not assumed. What that costs the run does not pay again.
     """
     from opd.config import load_config
-    from opd.estimate import ask_three, estimate_scenarios
     from opd.estimate import estimate as reckon
+    from opd.estimate import estimate_scenarios
     from opd.keys import Keys
 
     if config is None and (ask or not scenarios):
@@ -53,6 +53,8 @@ def estimate(
     else:
         store, settings = open_store(), load_config(config)
         if ask:
+            from opd.estimate.asking import ask_three
+
             ask_three(settings, ledger=store.root / "money.db", key_of=Keys(store.root).get)
         found = reckon(settings, store=store, with_scenarios=scenarios)
     if json:

@@ -2,7 +2,7 @@
 
 In: a configuration, the store (for what this machine has measured and what it has paid for), the device. Out: an
 `Estimate`, ranges with their assumptions. Loads no model: sizes come from file headers or from a model's name. Asks
-nobody, except where `ask_three` is called.
+nobody; `opd.estimate.asking` does.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ import math
 
 from opd.config import LocalTeacher, RunConfig
 from opd.data_loader import DataReport, check_file
-from opd.estimate.asking import ESTIMATES, NUM_ASKED, ask_three
 from opd.estimate.duration import measured_time, rough_time
 from opd.estimate.memory import Lengths, estimate_memory
-from opd.estimate.money import estimate_money, nothing_paid
-from opd.estimate.shapes import Estimate, MemoryEstimate, MemoryPart, ScenarioRow, StageCost, TimeEstimate
+from opd.estimate.shapes import (
+    ON_THIS_MACHINE,
+    Estimate,
+    MemoryEstimate,
+    MemoryPart,
+    MoneyEstimate,
+    ScenarioRow,
+    StageCost,
+    TimeEstimate,
+    nothing_paid,
+)
 from opd.estimate.sizes import ModelSize, find_size
 from opd.machine import Device, find_device
 from opd.pricing import ASSUMPTIONS, WHY_REAL_DIFFERS, price_data_date, scenario_table
 from opd.store.runs import RunStore
 
 __all__ = [
-    "ESTIMATES",
-    "NUM_ASKED",
     "Estimate",
     "MemoryEstimate",
     "MemoryPart",
@@ -31,7 +37,6 @@ __all__ = [
     "ScenarioRow",
     "StageCost",
     "TimeEstimate",
-    "ask_three",
     "estimate",
     "estimate_scenarios",
     "find_size",
@@ -65,7 +70,7 @@ def estimate(
         time = rough_time(config, student, teacher, lengths, device, _num_test(config, report))
     time = measured_time(config, store) or time
     scenarios = estimate_scenarios() if with_scenarios else None
-    money = estimate_money(config, store.root / "money.db", lengths) if report.ok else nothing_paid()
+    money = _money(config, store, lengths) if report.ok else nothing_paid()
     return Estimate(
         **money.figures,
         price_date=money.price_date or (scenarios.price_date if scenarios else None),
@@ -75,6 +80,14 @@ def estimate(
         scenarios=scenarios.scenarios if scenarios else [],
         scenario_note=scenarios.scenario_note if scenarios else "",
     )
+
+
+def _money(config: RunConfig, store: RunStore, lengths: Lengths) -> MoneyEstimate:
+    if isinstance(config.teacher, LocalTeacher):
+        return nothing_paid(ON_THIS_MACHINE)
+    from opd.estimate.money import estimate_money  # brings an HTTP client: only for whom it is needed
+
+    return estimate_money(config, store.root / "money.db", lengths)
 
 
 def estimate_scenarios() -> Estimate:

@@ -22,7 +22,7 @@ _EXAMPLES_TO_WRITE, _EXAMPLES_TO_GUIDE = 3, 8
 _REPLY_LIMIT = 4096  # of a structured reply
 _JSON_TOKENS = 8  # around each text of a JSON reply
 _MARK_TOKENS = 14  # of one mark in JSON, without a correction
-_RULES, _CRITERIA = Range(150, 600, 1800), Range(60, 180, 500)  # tokens of a guide, and of a prompt's criteria
+_RULES, _CRITERIA = Range(50, 600, 1800), Range(20, 180, 500)  # tokens of a guide, and of a prompt's criteria
 _REPEATED = Range(1.0, 1.03, 1.3)  # a structured reply that cannot be read is asked for once more
 
 

@@ -6,7 +6,6 @@ In: a configuration, the ledger's file. Out: `MoneyEstimate`. Every figure comes
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from opd.estimate.bill import BOUNDS, bill_of
 from opd.estimate.calls import PlannedCalls, Prompts, answer_asks, every_step_calls, plan_calls, sample_asks
 from opd.estimate.habits import Habits, Range, Seen, habits_of, sent_tokens
 from opd.estimate.memory import Lengths
-from opd.estimate.shapes import StageCost
+from opd.estimate.shapes import ON_THIS_MACHINE, MoneyEstimate, StageCost, nothing_paid
 from opd.pricing import PricedModel, resolve_model, usd
 from opd.store.money import KeptAnswer, kept_answers
 from opd.teachers.chat import Ask, Endpoint, endpoint_of, price_of
@@ -26,38 +25,6 @@ from opd.teachers.chat.endpoints import is_free
 from opd.teachers.chat.readings import assess
 
 _PAID_SERVERS = ("fireworks", "together")
-
-
-@dataclass(frozen=True)
-class MoneyEstimate:
-    """`figures` are the fields of `Estimate` that are about money, by name."""
-
-    figures: dict[str, Any]
-    assumptions: list[str] = field(default_factory=list)
-    price_date: str | None = None
-
-
-def nothing_paid(*assumptions: str) -> MoneyEstimate:
-    """A run that costs nothing."""
-    return MoneyEstimate(
-        {
-            "teacher_is_paid": False,
-            "low_usd": 0.0,
-            "likely_usd": 0.0,
-            "high_usd": 0.0,
-            "stages": [],
-            "every_step_usd": None,
-            "num_kept": 0,
-            "num_seen": 0,
-            "price_problem": "",
-            "low_tokens": 0,
-            "high_tokens": 0,
-            "input_tokens": 0,
-            "output_tokens": 0,
-            "num_requests": 0,
-        },
-        list(assumptions),
-    )
 
 
 def estimate_money(config: RunConfig, ledger: Path, lengths: Lengths) -> MoneyEstimate:
@@ -75,7 +42,7 @@ def estimate_money(config: RunConfig, ledger: Path, lengths: Lengths) -> MoneyEs
         case ServerTeacher():
             return nothing_paid("The teacher's server is taken to be your own: nothing is paid.")
         case _:
-            return nothing_paid("The teacher runs on this machine: nothing is paid.")
+            return nothing_paid(ON_THIS_MACHINE)
 
 
 def run_prompts(config: RunConfig) -> Prompts:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -111,3 +112,38 @@ class Estimate(EstimateModel):
     scenarios: list[ScenarioRow]
     scenario_note: str
     """What the scenario table assumes, and why a real estimate differs."""
+
+
+ON_THIS_MACHINE = "The teacher runs on this machine: nothing is paid."
+
+
+@dataclass(frozen=True)
+class MoneyEstimate:
+    """`figures` are the fields of `Estimate` that are about money, by name."""
+
+    figures: dict[str, Any]
+    assumptions: list[str] = field(default_factory=list)
+    price_date: str | None = None
+
+
+def nothing_paid(*assumptions: str) -> MoneyEstimate:
+    """A run that costs nothing."""
+    return MoneyEstimate(
+        {
+            "teacher_is_paid": False,
+            "low_usd": 0.0,
+            "likely_usd": 0.0,
+            "high_usd": 0.0,
+            "stages": [],
+            "every_step_usd": None,
+            "num_kept": 0,
+            "num_seen": 0,
+            "price_problem": "",
+            "low_tokens": 0,
+            "high_tokens": 0,
+            "input_tokens": 0,
+            "output_tokens": 0,
+            "num_requests": 0,
+        },
+        list(assumptions),
+    )

@@ -1056,6 +1056,20 @@ export type ScenarioRow = {
   /** The same to the cent, as a person would read it. */
   usd_shown: string;
 };
+export type StageCost = {
+  high_usd: number | null;
+  input_tokens: number;
+  likely_usd: number | null;
+  /** Null where the price is not known. */
+  low_usd: number | null;
+  /** In the likely case, as the tokens. */
+  num_requests: number;
+  output_tokens: number;
+  /** As the ledger lists it: answers, expansion, marking, guide or scoring. */
+  stage: string;
+  /** What is asked for. */
+  words: string;
+};
 export type TimeEstimate = {
   /** measured: from an earlier run of this configuration here. rough: from the size of the models. */
   basis: "measured" | "rough";
@@ -1066,20 +1080,34 @@ export type TimeEstimate = {
 export type Estimate = {
   /** Each in a sentence. */
   assumptions: string[];
+  /** What it would cost to ask the teacher again for every row of every step; no run here does that. */
+  every_step_usd: number | null;
+  high_tokens: number;
   high_usd: number | null;
   /** Tokens sent to a paid teacher in the likely case. */
   input_tokens: number;
   likely_usd: number | null;
-  /** Dollars for the teacher; null where only the scenario table was asked for. */
+  /** Tokens of a paid teacher, input and output together: what a cap in tokens counts. */
+  low_tokens: number;
+  /** Dollars for the teacher, beyond what is paid already; null where its price is not known, and where only the
+    scenario table was asked for. */
   low_usd: number | null;
   memory: MemoryEstimate | null;
+  /** Answers of this run that were paid before and cost nothing now. */
+  num_kept: number;
   num_requests: number;
+  /** Real answers that lengths are reckoned from; 0: they are assumed, and the range is wide. */
+  num_seen: number;
   output_tokens: number;
-  /** ISO date of the price data; null where nothing is paid. */
+  /** ISO date of the price; null where nothing is paid. */
   price_date: string | null;
+  /** Why there is no price, and what to do; empty where there is one. */
+  price_problem: string;
   /** What the scenario table assumes, and why a real estimate differs. */
   scenario_note: string;
   scenarios: ScenarioRow[];
+  /** The same by what is asked; empty where nothing is paid. */
+  stages: StageCost[];
   teacher_is_paid: boolean;
   time: TimeEstimate | null;
 };
@@ -1350,6 +1378,9 @@ export type RunConfig2 = {
   weight_decay?: number;
 };
 export type EstimateRequest = {
+  /** Put the run's first three questions to its chat teacher now, and reckon with what it writes. Paid, kept, and not
+    asked again by the run. */
+  ask?: boolean;
   config?: RunConfig2 | null;
   /** Also answer the table of what typical amounts of prompts and steps cost with known teachers. */
   scenarios?: boolean;

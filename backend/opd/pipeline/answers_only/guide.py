@@ -17,6 +17,7 @@ from opd.pipeline.workbench import Workbench
 from opd.teachers.base import Message
 from opd.teachers.tasks.asking import SetAside, ask_and_read
 from opd.teachers.tasks.guide import criteria_message, guide_message, guided, read_criteria, read_guide
+from opd.training.decoding import Completion
 
 _EXAMPLES, _PROBED = 8, 100
 
@@ -36,7 +37,10 @@ class Guide:
 
 @dataclass(frozen=True)
 class Headroom:
-    """What the untrained student reaches on the same prompts, without and with the guide; shares 0..1."""
+    """What the untrained student reaches on the same prompts, without and with the guide: higher is better.
+
+    Shares 0..1 where answers can be checked, else the mean log-likelihood of the teacher's answers, nats.
+    """
 
     plain: float
     with_guide: float
@@ -53,15 +57,20 @@ def write_guide(bench: Workbench) -> Guide | None:
     return Guide(tuple(kept["rules"]), kept["criteria"]) if kept["rules"] else None
 
 
-def headroom(bench: Workbench, measurements: Measurements, guide: Guide) -> Headroom:
-    """How the untrained student answers without and with the guide, measured once, on prompts that are not held out."""
+def headroom(bench: Workbench, measurements: Measurements, guide: Guide, answers: Sequence[Completion]) -> Headroom:
+    """How the untrained student answers without and with the guide, measured once, on prompts that are not held out.
+
+    Args:
+        answers: the teacher's to the training prompts: the measure where answers cannot be checked.
+    """
 
     def measure() -> dict[str, float]:
-        records = (bench.prompts.validation or bench.prompts.train)[:_PROBED]
+        apart = bench.prompts.validation if measurements.can_judge else []
+        records, references = (apart or bench.prompts.train)[:_PROBED], () if apart else answers[:_PROBED]
         student = bench.fresh_student()
         return {
-            "plain": measurements.validate(student, records),
-            "with_guide": measurements.validate(student, [guide.before(record) for record in records]),
+            "plain": measurements.validate(student, records, references),
+            "with_guide": measurements.validate(student, [guide.before(record) for record in records], references),
         }
 
     return Headroom(**bench.results.once("headroom", measure))
@@ -74,11 +83,17 @@ def tell_guide(bench: Workbench, guide: Guide | None, found: Headroom | None) ->
         why = problems[0].reason if problems else "it holds no rule"
         tell(bench, "guide", f"The teacher wrote no guide that can be used ({why}), so nothing was learned from one.")
         return
-    plain, helped = (f"{share:.0%}" for share in (found.plain, found.with_guide))
-    words = f"The teacher wrote {len(guide.rules)} rules. The untrained student is right in {plain} of prompts without"
-    words += f" and {helped} with them"
+    words = f"The teacher wrote {len(guide.rules)} rules. The untrained student {_reached(found)}"
     words += "." if found.is_there else ": nothing can be learned from them, so the stage was left out."
     tell(bench, "guide", words, rules=len(guide.rules), plain=found.plain, with_guide=found.with_guide)
+
+
+def _reached(found: Headroom) -> str:
+    """The finding in words; below 0 it is a mean log-likelihood, nats, and not a share."""
+    if found.plain < 0 or found.with_guide < 0:
+        plain, helped = -found.plain, -found.with_guide
+        return f"gives a token of the teacher's answers {plain:.2f} nats without and {helped:.2f} with them"
+    return f"is right in {found.plain:.0%} of prompts without and {found.with_guide:.0%} with them"
 
 
 def _write(bench: Workbench) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def answers_trainer(
             common["source"] = ContrastRows(bench.train_ids, answers, frozen, weight=objective.weight)
             return OPDTrainer(student, Likelihood(), bench.train_ids, plan, recipe, **common)
         case GuidedObjective():
-            signal = _guided(bench, measurements, objective)
+            signal = _guided(bench, measurements, objective, answers)
             return OPDTrainer(student, signal, bench.train_ids, plan, recipe, **common) if signal else None
         case other:
             raise TypeError(f"{other.type} is not made of answers")
@@ -92,9 +92,11 @@ def _frozen(bench: Workbench) -> list[Completion]:
     return [Completion(tuple(ids), bool(finished)) for ids, finished in bench.results.once("frozen_texts", write)]
 
 
-def _guided(bench: Workbench, measurements: Measurements, objective: GuidedObjective) -> GuidedSelf | None:
+def _guided(
+    bench: Workbench, measurements: Measurements, objective: GuidedObjective, answers: list[Completion]
+) -> GuidedSelf | None:
     guide = write_guide(bench)
-    found = headroom(bench, measurements, guide) if guide is not None else None
+    found = headroom(bench, measurements, guide, answers) if guide is not None else None
     tell_guide(bench, guide, found)
     if guide is None or found is None or not found.is_there:
         return None
