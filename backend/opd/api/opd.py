@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from opd.api.base import RUN_ID_PATTERN, ApiModel, RunIdInQuery, errors
 from opd.api.deps import Studio, get_studio
+from opd.api.frames import StreamFrame
 from opd.api.status import RunStatus, describe_run
 from opd.config import RunConfig
 from opd.errors import InputError, NotFoundError
@@ -157,7 +158,10 @@ def estimate_cost(request: EstimateRequest, studio: StudioDep) -> Estimate:
     return estimate(request.config, store=studio.store, with_scenarios=request.scenarios)
 
 
-@router.get("/events", operation_id="getEvents", responses=errors(404))
+_SOCKET = {426: {"model": StreamFrame, "description": "Never answered here: what the WebSocket /api/opd/ws sends."}}
+
+
+@router.get("/events", operation_id="getEvents", responses={**errors(404), **_SOCKET})
 def get_events(
     studio: StudioDep,
     run_id: RunIdInQuery,

@@ -1,6 +1,6 @@
 """The live stream: `WS /api/opd/ws?run_id=&after=SEQ` replays a run's log from a cursor and then follows it.
 
-Frames are JSON text:
+Frames are JSON text, shaped as in `frames.py`:
     {"type": "state", "run_id", "state"}          on connect and on every change of the derived state
     {"type": "events", "items": [{"seq", "time", "event"}, ...]}
     {"type": "caught_up", "seq"}                  once, when the replay has reached the end of the log

@@ -158,6 +158,7 @@ def test_the_event_union_and_every_error_reach_the_document() -> None:
     document = build_api().openapi()
     schemas = document["components"]["schemas"]
     kinds = schemas["StoredEvent"]["properties"]["event"]["discriminator"]["mapping"]
+    assert {"StateFrame", "EventsFrame", "CaughtUpFrame"} <= set(schemas), "what the WebSocket sends"
     assert {"run_started", "step_logged", "verdict_reached", "run_finished"} <= set(kinds)
     ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
     assert len(ids) == len(set(ids))

@@ -14,13 +14,17 @@ from typing import Any
 
 import psutil
 import pytest
+from pydantic import TypeAdapter
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from opd.api import stream
+from opd.api.frames import StreamFrame
 from opd.events import StepLogged
 from opd.store.runs import RunFolder, RunStore
 from studio_in_tests import Client, config, open_studio, until
+
+FRAME: TypeAdapter[StreamFrame] = TypeAdapter(StreamFrame)
 
 
 @pytest.fixture
@@ -46,6 +50,8 @@ async def follow(client: Client, run_id: str, after: int = 0, **headers: str) ->
 
 async def frames(socket: ClientConnection) -> AsyncIterator[dict[str, Any]]:
     async for text in socket:
+        # Everything that is sent has the shape that the page is generated from.
+        FRAME.validate_json(text)
         yield json.loads(text)
 
 

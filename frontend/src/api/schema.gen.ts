@@ -1583,6 +1583,27 @@ export type StoredEvent = {
 export type EventPage = {
   items: StoredEvent[];
 };
+export type CaughtUpFrame = {
+  seq: number;
+  type: "caught_up";
+};
+export type EventsFrame = {
+  items: StoredEvent[];
+  type: "events";
+};
+export type StateFrame = {
+  run_id: string;
+  state:
+    | "queued"
+    | "running"
+    | "stopping"
+    | "done"
+    | "stopped"
+    | "failed"
+    | "paused"
+    | "interrupted";
+  type: "state";
+};
 export type Bucket = {
   first_step: number;
   last_step: number;

@@ -1,5 +1,5 @@
 /** Names for the generated shapes. Nothing is typed by hand here: each is a part of schema.gen. */
-import type { RunStatus, StartRequest, StoredEvent } from "./schema.gen";
+import type { CaughtUpFrame, EventsFrame, RunStatus, StartRequest, StateFrame, StoredEvent } from "./schema.gen";
 
 export type {
   AlarmRaised,
@@ -36,6 +36,8 @@ export type {
   VerdictReached,
 } from "./schema.gen";
 
+/** What the WebSocket sends. */
+export type StreamFrame = StateFrame | EventsFrame | CaughtUpFrame;
 export type RunEvent = StoredEvent["event"];
 export type RunState = RunStatus["state"];
 export type RunFailure = NonNullable<RunStatus["failure"]>;

@@ -5,7 +5,7 @@
  * dispatched once per animation frame. A lost connection is tried again with growing pauses, from the cursor.
  */
 import { opdApi } from "../api";
-import type { StoredEvent } from "../api/types";
+import type { StoredEvent, StreamFrame } from "../api/types";
 import type { AppStore } from "./index";
 import {
   connectionChanged,
@@ -161,20 +161,25 @@ export class RunStream {
   }
 
   private received(text: string): void {
-    const frame: unknown = JSON.parse(text);
-    if (typeof frame !== "object" || frame === null || !("type" in frame)) return;
-    if (frame.type === "events" && "items" in frame && Array.isArray(frame.items)) {
-      this.pending.push(...(frame.items as StoredEvent[]));
-      this.cancelFrame ??= this.around.nextFrame(() => this.flush());
-    } else if (frame.type === "state" && "state" in frame) {
-      this.flush();
-      const state = frame.state as Parameters<typeof stateChanged>[0]["state"];
-      if (state !== this.view()?.state) this.store.dispatch(opdApi.util.invalidateTags(["runs"]));
-      this.store.dispatch(stateChanged({ runId: this.runId, state }));
-    } else if (frame.type === "caught_up") {
-      this.flush();
-      this.attempts = 0;
-      this.setConnection("live");
+    const frame = JSON.parse(text) as StreamFrame;
+    switch (frame.type) {
+      case "events":
+        this.pending.push(...frame.items);
+        this.cancelFrame ??= this.around.nextFrame(() => this.flush());
+        break;
+      case "state":
+        this.flush();
+        if (frame.state !== this.view()?.state) this.store.dispatch(opdApi.util.invalidateTags(["runs"]));
+        this.store.dispatch(stateChanged({ runId: this.runId, state: frame.state }));
+        break;
+      case "caught_up":
+        this.flush();
+        this.attempts = 0;
+        this.setConnection("live");
+        break;
+      default:
+        // A newer server may say more; what this page knows does not depend on it.
+        break;
     }
   }
 
