@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field, model_validator
@@ -158,7 +158,9 @@ def estimate_cost(request: EstimateRequest, studio: StudioDep) -> Estimate:
     return estimate(request.config, store=studio.store, with_scenarios=request.scenarios)
 
 
-_SOCKET = {426: {"model": StreamFrame, "description": "Never answered here: what the WebSocket /api/opd/ws sends."}}
+_SOCKET: dict[int | str, dict[str, Any]] = {
+    426: {"model": StreamFrame, "description": "Never answered here: what the WebSocket /api/opd/ws sends."}
+}
 
 
 @router.get("/events", operation_id="getEvents", responses={**errors(404), **_SOCKET})
