@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from opd.config import ChatTeacher, RunConfig
 from opd.data_loader import PromptRecord
@@ -10,7 +11,7 @@ from opd.evaluation.scoring import Scorer
 from opd.events import MoneySpent
 from opd.pipeline.beside import LineReporter
 from opd.pipeline.reporter import Reporter
-from opd.store.money import Ledger, Meter, costs, request_key
+from opd.store.money import Ledger, Meter, request_key
 from opd.store.runs import RunFolder
 from opd.teachers.base import AnswerSampling
 from opd.teachers.chat import Ask, ChatApi, Purse, endpoint_of, price_of
@@ -41,8 +42,9 @@ class ChatRunTeacher:
         reporter: Reporter | LineReporter,
         keys: Mapping[str, str],
     ):
-        self._student, self._reporter, self._run_id = student, reporter, folder.path.name
+        self._student, self._reporter = student, reporter
         self._said: MoneySpent | None = None
+        self._unit: Literal["usd", "tokens"] = "usd" if config.budget_tokens is None else "tokens"
         endpoint = endpoint_of(teacher)
         price = price_of(teacher, capped_by_tokens=config.budget_tokens is not None)
         self.is_free = is_free(price)
@@ -93,12 +95,14 @@ class ChatRunTeacher:
         self._ledger.close()
 
     def _tell_money(self, meter: Meter) -> None:
-        calls = sum(row.num_calls for row in costs(self._ledger, run_id=self._run_id))
         said = MoneySpent(
             spent_nano_usd=meter.spent_nano_usd,
             held_nano_usd=meter.held_nano_usd,
             saved_by_cache_nano_usd=meter.saved_nano_usd,
-            num_calls=calls,
+            num_calls=meter.num_paid,
+            possibly_paid_nano_usd=meter.possibly_paid_nano_usd,
+            cap_nano_usd=meter.cap_nano_usd,
+            unit=self._unit,
         )
         if said != self._said:
             self._said = said

@@ -60,7 +60,7 @@ CREATE TABLE calls(
         ELSE 0 END)) STRICT;
 CREATE UNIQUE INDEX one_open_call ON calls(key) WHERE state IN ('RESERVED', 'SENT');
 CREATE INDEX calls_by_key ON calls(key);
-CREATE INDEX calls_by_run ON calls(run_id);
+CREATE INDEX calls_by_run ON calls(run_id, state);
 CREATE INDEX unfinished_calls ON calls(state) WHERE state IN ('RESERVED', 'SENT', 'UNCERTAIN');
 CREATE TABLE answers(
     key TEXT PRIMARY KEY, call_id INTEGER NOT NULL UNIQUE REFERENCES calls(id),

@@ -220,6 +220,9 @@ def _meter(db: sqlite3.Connection, scope: str, value: str) -> Meter:
     budget = db.execute("SELECT cap, spent, held, saved FROM budgets WHERE scope = ?", (scope,)).fetchone()
     rows = db.execute(_UNFINISHED_OF_RUN if scope.startswith("run:") else _UNFINISHED_OF_MONTH, (value,))
     by_state = {state: (count, held) for state, count, held in rows}
+    column = "run_id" if scope.startswith("run:") else "month"
+    paid = f"SELECT count(*) FROM calls WHERE {column} = ? AND state IN ('SETTLED', 'WRITTEN_OFF')"  # noqa: S608
+    (num_paid,) = db.execute(paid, (value,)).fetchone()
     num_uncertain, possibly_paid = by_state.get("UNCERTAIN", (0, 0))
     cap, spent, held, saved = tuple(budget) if budget else (None, 0, 0, 0)
     return Meter(
@@ -230,6 +233,7 @@ def _meter(db: sqlite3.Connection, scope: str, value: str) -> Meter:
         saved_nano_usd=saved,
         num_open=sum(count for state, (count, _) in by_state.items() if state != "UNCERTAIN"),
         num_uncertain=num_uncertain,
+        num_paid=num_paid,
     )
 
 

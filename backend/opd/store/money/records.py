@@ -132,6 +132,7 @@ class Meter:
     saved_nano_usd: int
     num_open: int
     num_uncertain: int
+    num_paid: int
 
 
 @dataclass(frozen=True, slots=True)
