@@ -9,7 +9,20 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from opd import __version__
-from opd.api import budgets, configs, costs, datasets, exports, key_routes, opd, runs, stream, system, teachers
+from opd.api import (
+    budgets,
+    configs,
+    costs,
+    datasets,
+    exports,
+    key_routes,
+    opd,
+    runs,
+    stream,
+    system,
+    teachers,
+    written,
+)
 from opd.api.access import AccessError
 from opd.config import describe_problems
 from opd.errors import BusyError, InputError, NotFoundError, OPDError
@@ -34,7 +47,8 @@ def build_api() -> FastAPI:
             "auto_configure": False,
         },
     )
-    for module in (system, opd, runs, budgets, exports, datasets, teachers, configs, costs, key_routes, stream):
+    modules = (system, opd, runs, written, budgets, exports, datasets, teachers, configs, costs, key_routes, stream)
+    for module in modules:
         api.include_router(module.router)
     api.add_exception_handler(OPDError, _on_opd_error)
     api.add_exception_handler(RequestValidationError, _on_invalid_request)

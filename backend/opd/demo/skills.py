@@ -6,13 +6,13 @@ In: questions and drafts as text. Out: the message to send, and the reply that i
 Writing. The message has one to MAX_EXAMPLES questions, a line each; the reply is one question.
 
 Marking. The message has the question and the draft, a line each; the reply has one line for every line of the draft:
-KEEP where it is right *given the lines before it as the draft has them*, else the right line; DROP for a
-line after the answer. Lines that the draft lacks follow at the end.
+the line that is right *given the lines before it as the draft has them*, which repeats the draft's where that is right;
+DROP for a line after the answer. Lines that the draft lacks follow at the end.
 
-    Mark each line:                 ok
-    Cloud 34, Ads 57. Total?   ->   4+5=9
-    4+7=11                          =91
-    3+5=8
+    Mark each line:                 4+7+0=11
+    Cloud 34, Ads 57. Total?   ->   3+5+1=9
+    4+7+0=11                        =81
+    3+5+1=8
     =91
 """
 

@@ -32,13 +32,13 @@ CLOUD = question("Cloud 34, Ads 57. Total?")
 @pytest.mark.parametrize(
     ("draft", "reply"),
     [
-        ("4+7+0=11\n3+5+1=9\n=91", "ok\nok\nok"),
-        ("7+4+0=11\n5+3+1=9\n=91", "ok\nok\nok"),
-        ("4+7+0=12\n3+5+1=9\n=92", "4+7+0=11\nok\nok"),  # the answer fits the lines before it
+        ("4+7+0=11\n3+5+1=9\n=91", "4+7+0=11\n3+5+1=9\n=91"),
+        ("7+4+0=11\n5+3+1=9\n=91", "7+4+0=11\n5+3+1=9\n=91"),
+        ("4+7+0=12\n3+5+1=9\n=92", "4+7+0=11\n3+5+1=9\n=92"),  # the answer fits the lines before it
         ("4+7+0=9\n3+5+1=9\n=91", "4+7+0=11\n3+5+0=8\n=99"),  # no carry was written, so line two is wrong as well
-        ("4+7+0=11\n5+3+1=8\n=91", "ok\n5+3+1=9\n=81"),  # the correction keeps the draft's order
-        ("4+7+0=11", "ok\n3+5+1=9\n=91"),
-        ("4+7+0=11\n3+5+1=9\n=91\n=91", "ok\nok\nok\ndrop"),
+        ("4+7+0=11\n5+3+1=8\n=91", "4+7+0=11\n5+3+1=9\n=81"),  # the correction keeps the draft's order
+        ("4+7+0=11", "4+7+0=11\n3+5+1=9\n=91"),
+        ("4+7+0=11\n3+5+1=9\n=91\n=91", "4+7+0=11\n3+5+1=9\n=91\ndrop"),
         ("", "4+7+0=11\n3+5+1=9\n=91"),
     ],
 )

@@ -10,6 +10,8 @@ export const opdApi = generatedApi.enhanceEndpoints({
     startRun: { invalidatesTags: ["runs"] },
     stopRun: { invalidatesTags: ["runs"] },
     resumeRun: { invalidatesTags: ["runs"] },
+    getWritten: { providesTags: ["runs"] },
+    strikeWritten: { invalidatesTags: ["runs"] },
     tagRun: { invalidatesTags: ["runs"] },
     deleteRun: { invalidatesTags: ["runs", "teachers"] },
     // What is exported lies in the run's folder, which the run's page lists.
@@ -45,8 +47,10 @@ export const {
   useGetDatasetQuery,
   useGetLogQuery,
   useGetMetricsQuery,
+  useGetMarksQuery,
   useGetMonthBudgetQuery,
   useGetRunQuery,
+  useGetWrittenQuery,
   useGetSystemQuery,
   useLazyListTeachersQuery,
   useListCostsQuery,
@@ -65,6 +69,7 @@ export const {
   useStartExportMutation,
   useStartRunMutation,
   useStopRunMutation,
+  useStrikeWrittenMutation,
   useTagRunMutation,
   useUploadDatasetMutation,
 } = opdApi;

@@ -226,6 +226,14 @@ const injectedRtkApi = api.injectEndpoints({
     getLog: build.query<GetLogApiResponse, GetLogApiArg>({
       query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/log` }),
     }),
+    getMarks: build.query<GetMarksApiResponse, GetMarksApiArg>({
+      query: (queryArg) => ({
+        url: `/api/runs/${queryArg.runId}/marks`,
+        params: {
+          refresh: queryArg.refresh,
+        },
+      }),
+    }),
     getReport: build.query<GetReportApiResponse, GetReportApiArg>({
       query: (queryArg) => ({
         url: `/api/runs/${queryArg.runId}/report`,
@@ -254,6 +262,19 @@ const injectedRtkApi = api.injectEndpoints({
         url: `/api/runs/${queryArg.runId}/tags`,
         method: "PUT",
         body: queryArg.runTags,
+      }),
+    }),
+    getWritten: build.query<GetWrittenApiResponse, GetWrittenApiArg>({
+      query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/written` }),
+    }),
+    strikeWritten: build.mutation<
+      StrikeWrittenApiResponse,
+      StrikeWrittenApiArg
+    >({
+      query: (queryArg) => ({
+        url: `/api/runs/${queryArg.runId}/written/struck`,
+        method: "PUT",
+        body: queryArg.strike,
       }),
     }),
     openSession: build.mutation<OpenSessionApiResponse, OpenSessionApiArg>({
@@ -473,6 +494,13 @@ export type GetLogApiArg = {
   /** Id of a run. */
   runId: string;
 };
+export type GetMarksApiResponse = /** status 200 Successful Response */ Marked;
+export type GetMarksApiArg = {
+  /** Id of a run. */
+  runId: string;
+  /** Round of marking, from 0. */
+  refresh?: number;
+};
 export type GetReportApiResponse =
   /** status 200 The report in the format asked for. */ any;
 export type GetReportApiArg = {
@@ -499,6 +527,19 @@ export type TagRunApiArg = {
   /** Id of a run. */
   runId: string;
   runTags: RunTags;
+};
+export type GetWrittenApiResponse =
+  /** status 200 Successful Response */ Written;
+export type GetWrittenApiArg = {
+  /** Id of a run. */
+  runId: string;
+};
+export type StrikeWrittenApiResponse =
+  /** status 200 Successful Response */ Written;
+export type StrikeWrittenApiArg = {
+  /** Id of a run. */
+  runId: string;
+  strike: Strike;
 };
 export type OpenSessionApiResponse =
   /** status 200 Successful Response */ Session;
@@ -1905,6 +1946,27 @@ export type LogTail = {
   run_id: string;
   text: string;
 };
+export type Mark = {
+  /** What should stand there. */
+  text: string;
+  verdict: "keep" | "replace" | "drop" | "add";
+};
+export type SetAside = {
+  reason: string;
+  text: string;
+};
+export type MarkedDraft = {
+  /** None where the reply could not be read. */
+  marks: Mark[] | null;
+  problem: SetAside | null;
+  /** Number of the training prompt, from 0. */
+  prompt: number;
+  text: string;
+};
+export type Marked = {
+  drafts: MarkedDraft[];
+  step: number;
+};
 export type ResumeRequest = {
   /** Codes of notices that the person has read and accepted. */
   acknowledge?: string[];
@@ -1917,6 +1979,31 @@ export type Samples = {
 };
 export type RunTags = {
   tags: string[];
+};
+export type WrittenPrompt = {
+  number: number;
+  struck: boolean;
+  text: string;
+};
+export type Written = {
+  /** How different the written prompts are; empty where none were written. */
+  diversity: {
+    [key: string]: number;
+  };
+  /** Whether striking still changes anything: the prompts have not been answered yet. */
+  may_strike: boolean;
+  /** Rounds of marking so far. */
+  num_refreshes: number;
+  prompts: WrittenPrompt[];
+  /** Written prompts that were taken out, by reason: copy, near_copy, held_out, surplus. */
+  removed: {
+    [key: string]: number;
+  };
+  /** Answers and prompts that cannot be trained on. */
+  set_aside: SetAside[];
+};
+export type Strike = {
+  numbers: number[];
 };
 export type Session = {
   authenticated: true;
@@ -2079,10 +2166,13 @@ export const {
   useStartExportMutation,
   useListExportsQuery,
   useGetLogQuery,
+  useGetMarksQuery,
   useGetReportQuery,
   useResumeRunMutation,
   useGetSamplesQuery,
   useTagRunMutation,
+  useGetWrittenQuery,
+  useStrikeWrittenMutation,
   useOpenSessionMutation,
   useGetSystemQuery,
   useListTeachersQuery,

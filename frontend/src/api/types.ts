@@ -30,10 +30,12 @@ export type {
   RunStatus,
   RunSummary,
   SampleRecorded,
+  StageFinished,
   StoredEvent,
   Teachers,
   UploadAnswer,
   VerdictReached,
+  Written,
 } from "./schema.gen";
 
 /** What the WebSocket sends. */

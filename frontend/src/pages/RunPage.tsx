@@ -13,6 +13,7 @@ import { StateChip } from "../components/ui/StateChip";
 import { bytes, moment } from "../lib/format";
 import { useRun } from "../store/hooks";
 import { strings } from "../strings";
+import { Taught } from "./Taught";
 import classes from "./RunPage.module.css";
 import page from "./page.module.css";
 
@@ -21,7 +22,13 @@ export function RunPage() {
   const { currentData: run, error, refetch } = useGetRunQuery({ runId });
   const { view } = useRun(runId);
   if (error && "status" in error && error.status === 404) {
-    return <EmptyState title={strings.run.gone} hint={strings.run.goneHint} icon={<IconDrop size={24} />} />;
+    return (
+      <EmptyState
+        title={strings.run.gone}
+        hint={strings.run.goneHint}
+        icon={<IconDrop size={24} />}
+      />
+    );
   }
   if (!run) return <Pending error={error} onRetry={refetch} />;
   const { status } = run;
@@ -35,7 +42,12 @@ export function RunPage() {
           <CopyButton size="sm" text={run.path}>
             {strings.verdict.copyPath}
           </CopyButton>
-          <Button size="sm" component={Link} to={`/opd/${runId}`} leftSection={<IconDrop />}>
+          <Button
+            size="sm"
+            component={Link}
+            to={`/opd/${runId}`}
+            leftSection={<IconDrop />}
+          >
             {strings.detail.watch}
           </Button>
         </div>
@@ -45,12 +57,19 @@ export function RunPage() {
           <Tabs.Tab value="config">{strings.detail.config}</Tabs.Tab>
           <Tabs.Tab value="events">{strings.detail.events}</Tabs.Tab>
           <Tabs.Tab value="samples">{strings.detail.samples}</Tabs.Tab>
+          {run.config.teacher.type === "chat" && (
+            <Tabs.Tab value="taught">{strings.detail.taught}</Tabs.Tab>
+          )}
           <Tabs.Tab value="files">{strings.detail.files}</Tabs.Tab>
           <Tabs.Tab value="log">{strings.detail.log}</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="config">
           <div className={page.card}>
-            <pre className={classes.code} tabIndex={0} aria-label={strings.detail.config}>
+            <pre
+              className={classes.code}
+              tabIndex={0}
+              aria-label={strings.detail.config}
+            >
               {run.config_yaml}
             </pre>
           </div>
@@ -59,10 +78,20 @@ export function RunPage() {
           </CopyButton>
         </Tabs.Panel>
         <Tabs.Panel value="events">
-          <div className={`${page.card} ${page.padded}`}>{view && <EventLog log={view.log} />}</div>
+          <div className={`${page.card} ${page.padded}`}>
+            {view && <EventLog log={view.log} />}
+          </div>
         </Tabs.Panel>
         <Tabs.Panel value="samples">
-          {view && <Samples samples={view.samples} isDone={view.state === "done"} />}
+          {view && (
+            <Samples samples={view.samples} isDone={view.state === "done"} />
+          )}
+        </Tabs.Panel>
+        <Tabs.Panel value="taught">
+          <Taught
+            runId={runId}
+            stages={view?.summary.stages ?? status.summary.stages}
+          />
         </Tabs.Panel>
         <Tabs.Panel value="files">
           <Files files={run.files} />
@@ -94,15 +123,28 @@ function Files({ files }: { files: { name: string; num_bytes: number }[] }) {
 }
 
 function Log({ runId }: { runId: string }) {
-  const { data, refetch } = useGetLogQuery({ runId }, { refetchOnMountOrArgChange: true });
+  const { data, refetch } = useGetLogQuery(
+    { runId },
+    { refetchOnMountOrArgChange: true },
+  );
   return (
     <>
       <div className={page.card}>
-        <pre className={`${classes.code} ${classes.wrap}`} tabIndex={0} aria-label={strings.detail.log}>
+        <pre
+          className={`${classes.code} ${classes.wrap}`}
+          tabIndex={0}
+          aria-label={strings.detail.log}
+        >
           {data?.text || strings.detail.noLog}
         </pre>
       </div>
-      <Button mt="sm" size="xs" variant="default" leftSection={<IconResume size={14} />} onClick={() => void refetch()}>
+      <Button
+        mt="sm"
+        size="xs"
+        variant="default"
+        leftSection={<IconResume size={14} />}
+        onClick={() => void refetch()}
+      >
         {strings.detail.refresh}
       </Button>
     </>

@@ -74,7 +74,7 @@ def parts_of(draft: str, *, by_line: bool = False) -> list[Part]:
         pieces = [(0, line)] if whole else [(found.start(), found[0].rstrip()) for found in _SENTENCE.finditer(line)]
         spans += [(position + at, position + at + len(piece)) for at, piece in pieces if by_line or piece.strip()]
         position += len(line) + 1
-    nexts = [start for start, _ in spans[1:]] + [end]
+    nexts = [*(start for start, _ in spans), end][1:] if spans else []
     return [Part(start, stop, follows) for (start, stop), follows in zip(spans, nexts, strict=True)]
 
 
@@ -123,7 +123,10 @@ def draft_lines(draft: str) -> list[str]:
 
 
 def parse_marks(draft: str, reply: str) -> list[Mark] | None:
-    """What a reply in the short form says; None where it does not have a line for each of the draft's lines."""
+    """What a reply in the short form says: for each line the right one, or KEEP, or DROP; then what is missing.
+
+    None where it does not have a line for each of the draft's lines.
+    """
     lines, said = draft_lines(draft), reply.strip().split("\n")
     if len(said) < len(lines):
         return None
@@ -133,7 +136,7 @@ def parse_marks(draft: str, reply: str) -> list[Mark] | None:
             if word in (KEEP, DROP):
                 return None
             marks.append(Mark(word, "add"))
-        elif word == KEEP:
+        elif word in (KEEP, lines[index]):
             marks.append(Mark(lines[index], "keep"))
         else:
             marks.append(Mark("", "drop") if word == DROP else Mark(word, "replace"))
@@ -141,9 +144,9 @@ def parse_marks(draft: str, reply: str) -> list[Mark] | None:
 
 
 def render_marks(marks: Sequence[Mark]) -> str:
-    """The reply in the short form that says this."""
-    words = {"keep": KEEP, "drop": DROP}
-    return "\n".join(words.get(mark.verdict, mark.line) for mark in marks)
+    """The reply in the short form that says this. A line that is kept is repeated: to write what is right and see that
+    it is there already is easier than to know it beforehand."""
+    return "\n".join(DROP if mark.verdict == "drop" else mark.line for mark in marks)
 
 
 # --- what can be learned --------------------------------------------------------------------------

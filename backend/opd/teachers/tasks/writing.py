@@ -17,7 +17,7 @@ from opd.teachers.tasks.replies import Reply, UnreadableError, read_json
 
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-_NEAR = 0.8  # share of common three-word runs from which two texts with the same numbers are one
+_NEAR = 0.6  # share of common three-word runs from which two texts with the same numbers are one
 _SHORT_WORDS = 12  # a prompt this short with the same two numbers asks the same, whatever its other words
 MAX_PROMPT_CHARS = 20_000
 EXAMPLES = 3  # as many in a request as the shortest instruction has learnt

@@ -39,6 +39,8 @@ export function tell(event: RunEvent): Told {
         detail: event.why,
         tone: event.severity === "info" ? "info" : event.severity === "warning" ? "warn" : "bad",
       };
+    case "stage_finished":
+      return plain(event.words);
     case "money_spent":
       return plain(`Spent ${usd(event.spent_nano_usd / 1e9)}`, `${count(event.num_calls)} calls`);
     case "evaluation_finished":
