@@ -70,6 +70,17 @@ class Pair:
         return moved + replaced
 
 
+GOLD_ACROSS = Row(
+    "gold",
+    "warn",
+    "gold_across_tokenizers",
+    "GOLD across tokenizers",
+    "It is experimental and can destroy the student: where numbers are divided differently it cannot tell right "
+    "from wrong.",
+    "Choose the objective divergence: it compares texts (prefix marginalisation) and is the tested way.",
+)
+
+
 def check_pair(pair: Pair) -> list[Row]:
     """All rows that need both models' files."""
     looks: list[Callable[[Pair], Row]] = [_template, _tokenizer, _vocabulary, _end_of_turn, _thinking]

@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from opd.config import ChatTeacher, LocalTeacher, RunConfig, ServerTeacher, SignalKind
+from opd.config import ChatTeacher, GoldObjective, LocalTeacher, RunConfig, ServerTeacher, SignalKind
 from opd.data_loader import load_prompts
 from opd.errors import DataError, ModelMismatchError, ModelNotFoundError, OPDError
 from opd.hub_cache import local_folder
 from opd.teachers.base import FewerListedError, Rollouts
-from opd.teachers.pair_checks import PROBE_CONVERSATIONS, PROBE_TEXTS, Pair, Row, check_context, check_pair
+from opd.teachers.pair_checks import GOLD_ACROSS, PROBE_CONVERSATIONS, PROBE_TEXTS, Pair, Row, check_context, check_pair
 from opd.teachers.probe_report import ANSWERS_ONLY, ProbeReport, ProbeRow, across_words, listed_words
 from opd.teachers.probe_share import plan_texts, share_of_positions, share_of_served
 from opd.teachers.scoring_server import DEFAULT_TOP_K, ScoringServer
@@ -73,6 +73,8 @@ def probe(config: RunConfig, *, key: str | None = None, strict: bool = False) ->
         if work.pair is not None:
             _look(work, "context", "Context length", lambda: _context(work))
             _look(work, "positions", "Positions", lambda: _positions(work))
+            if isinstance(config.objective, GoldObjective) and not work.pair.same_tokenizer:
+                work.rows.append(GOLD_ACROSS)
             _words(work)
     refuse(work.rows, strict)
     return ProbeReport(

@@ -150,6 +150,14 @@ def test_two_tokenizers(models: Path, prompts: Path) -> None:
     )
 
 
+def test_gold_across_tokenizers_is_warned_of(models: Path, prompts: Path) -> None:
+    report = probe(local(models / "student", models / "other", prompts, objective={"type": "gold"}))
+    assert report.ok
+    assert "can destroy the student" in row(report, "gold_across_tokenizers").detail
+    same = probe(local(models / "student", models / "student", prompts, objective={"type": "gold"}))
+    assert "gold_across_tokenizers" not in {found.code for found in same.rows}
+
+
 def test_equal_width_and_another_tokenizer(models: Path, prompts: Path, copies: Any) -> None:
     teacher = copies("teacher")
     spec = json.loads((teacher / "tokenizer.json").read_text())

@@ -71,6 +71,8 @@ ROWS: tuple[Row, ...] = (
     Row("coarse_start", ("logit",), "a student of larger tokens as it is", logit.CROSS_TOKENIZER_COARSE, "before"),
     Row("cross_tokenizer_coarse", ("logit",), "a student of larger tokens", logit.CROSS_TOKENIZER_COARSE),
     Row("same_tokenizer_coarse", ("logit",), "the same student, a teacher of its tokens", logit.SAME_TOKENIZER_COARSE),
+    Row("gold_stock", ("logit",), "TRL's GOLD as it comes, larger tokens, many prompts", logit.GOLD_STOCK),
+    Row("gold_patched", ("logit",), "the same with its defects repaired", logit.GOLD_PATCHED),
     Row("white_box", ("chat",), "the same; what text alone is measured against", FULL_DISTRIBUTION),
     Row("sft_many_prompts", ("regime",), f"imitation of {NUM_MANY_PROMPTS:,} answers", MANY_PROMPTS, "sft"),
     Row("many_prompts", ("regime",), f"the teacher's law, {NUM_MANY_PROMPTS:,} prompts", MANY_PROMPTS),

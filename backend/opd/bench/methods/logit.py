@@ -45,9 +45,12 @@ def _top_k(lab: Lab, *, top_k: int) -> RunConfig:
     return _changed(lab, many=False, teacher=_served(lab, teacher_dir()), objective=objective)
 
 
-def _across(lab: Lab, *, many: bool, baseline: bool = False) -> RunConfig:
+def _across(lab: Lab, *, many: bool, baseline: bool = False, **changes: Any) -> RunConfig:
     teacher = other_teacher(lab.folder, make=not lab.on_paper)
-    return _changed(lab, many=many, baseline=baseline, teacher={"type": "local", "model": str(teacher)})
+    return _changed(lab, many=many, baseline=baseline, teacher={"type": "local", "model": str(teacher)}, **changes)
+
+
+_gold = partial(_across, many=True, objective={"type": "gold"})
 
 
 def _across_served(lab: Lab) -> RunConfig:
@@ -69,3 +72,5 @@ CROSS_TOKENIZER_FEW = Trial("cross_tokenizer_few", partial(_across, many=False, 
 CROSS_TOKENIZER_SERVED = Trial("cross_tokenizer_served", _across_served)
 CROSS_TOKENIZER_COARSE = Trial("cross_tokenizer_coarse", partial(_coarse, across=True))
 SAME_TOKENIZER_COARSE = Trial("same_tokenizer_coarse", partial(_coarse, across=False))
+GOLD_STOCK = Trial("gold_stock", _gold, program="opd.bench.methods.stock_gold")
+GOLD_PATCHED = Trial("gold_patched", _gold)
