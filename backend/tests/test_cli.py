@@ -17,6 +17,7 @@ import pytest
 from opd import __version__
 from opd.cli import run
 from opd.cli_docs import TARGET, render
+from opd.config import load_config
 from opd.store.runs import RunFolder, RunStore
 from studio_in_tests import PROMPTS, config, settings, until
 
@@ -200,7 +201,12 @@ def test_every_example_loads_and_can_be_estimated(
     assert body["scenarios"]
     code, out, _ = ask(capsys, "estimate", str(ROOT / "examples" / name))
     assert code == 0
-    assert "Teacher  $0.00" in out
+    if body["teacher_is_paid"]:
+        budget = load_config(ROOT / "examples" / name).budget_usd
+        assert 0 < body["low_usd"] <= body["likely_usd"] <= body["high_usd"]
+        assert body["likely_usd"] <= (budget or 0), "an example is not paused at its own cap"
+    else:
+        assert "Teacher  $0.00" in out
 
 
 def test_there_are_examples() -> None:
