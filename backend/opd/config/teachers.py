@@ -31,7 +31,7 @@ class ServerTeacher(Config):
     """A scoring server: it returns log-probabilities of token ids that are sent to it."""
 
     provides: ClassVar[tuple[SignalKind, ...]] = ("topk_logprobs", "token_logprobs", "text")
-    usual_objective: ClassVar[str] = "topk_forward_kl"
+    usual_objective: ClassVar[str] = "topk_reverse_kl"
     type: Literal["server"] = "server"
     """A server that scores given tokens: vLLM, SGLang, Fireworks, Together or `opd serve`."""
     base_url: str = Field(min_length=1)

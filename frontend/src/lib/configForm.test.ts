@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 
 import { describe, expect, it } from "vitest";
 
-import { editedPaths, fieldsOf, getPath, leaves, mergeTrees, setPath, type Tree } from "./configForm";
+import { editedPaths, fieldsOf, getPath, leaves, mergeTrees, setKind, setPath, type Tree } from "./configForm";
 
 /** The input side of the published document has the same shapes as the schema route's answer. */
 const document = JSON.parse(readFileSync("src/api/openapi.json", "utf8")) as {
@@ -53,6 +53,16 @@ describe("drafts", () => {
     expect(getPath(changed, "lora.alpha")).toBe(64);
     expect(getPath(defaults, "lora.rank")).toBe(32);
     expect(setPath({}, "a.b.c", true)).toEqual({ a: { b: { c: true } } });
+  });
+
+  it("changes a kind and keeps what both kinds know", () => {
+    const listed: Tree = { objective: { type: "topk_forward_kl", top_k: 8 }, max_steps: 5 };
+    expect(setKind(root, listed, "objective.type", "topk_reverse_kl")).toEqual({
+      objective: { type: "topk_reverse_kl", top_k: 8 },
+      max_steps: 5,
+    });
+    const whole: Tree = { objective: { type: "divergence", beta: 0.5 } };
+    expect(setKind(root, whole, "objective.type", "topk_forward_kl")).toEqual({ objective: { type: "topk_forward_kl" } });
   });
 
   it("counts what differs from the defaults, and nothing that has none", () => {

@@ -41,7 +41,7 @@ def _served(lab: Lab, model: Path, **changes: Any) -> dict[str, Any]:
 
 
 def _top_k(lab: Lab, *, top_k: int) -> RunConfig:
-    objective = {"type": "topk_forward_kl", "top_k": top_k}
+    objective = {"type": "topk_reverse_kl", "top_k": top_k}
     return _changed(lab, many=False, teacher=_served(lab, teacher_dir()), objective=objective)
 
 
