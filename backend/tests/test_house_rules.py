@@ -16,6 +16,7 @@ SOURCES = sorted([*(ROOT / "backend" / "opd").rglob("*.py"), *(ROOT / "tools").r
 
 # Loading one of these formats runs whatever its author put in.
 UNSAFE_MODULES = {"cloudpickle", "dill", "jsonpickle", "marshal", "pickle", "shelve"}
+_PICTURE = re.compile(r"""(?:!\[[^\]]*\]\(|(?:src|srcset)=")([^)"#]+)[)"]""")
 UNSAFE_CALLS = {
     "eval": "runs text as code",
     "exec": "runs text as code",
@@ -103,3 +104,11 @@ def test_importing_the_server_loads_no_ml_package() -> None:
 def test_nothing_is_left_for_later(path: Path) -> None:
     marks = re.findall(r"#\s*(?:TODO|FIXME|XXX|HACK)\b.*", path.read_text("utf-8"))
     assert marks == []
+
+
+def test_pictures_of_the_docs_are_there_and_small() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    named = {(page.parent / target).resolve() for page in pages for target in _PICTURE.findall(page.read_text("utf-8"))}
+    assert named, "the docs show what the studio looks like"
+    assert [path.name for path in sorted(named) if not path.is_file()] == []
+    assert sum(path.stat().st_size for path in (ROOT / "docs" / "img").iterdir()) <= 2_500_000
