@@ -52,6 +52,7 @@ export const {
   useGetRunQuery,
   useGetWrittenQuery,
   useGetSystemQuery,
+  useLazyEstimateCostQuery,
   useLazyListTeachersQuery,
   useListCostsQuery,
   useListDatasetsQuery,

@@ -18,6 +18,7 @@ export type {
   KeyPresence,
   LocalModel,
   Machine,
+  MoneySpent,
   PaidModel,
   Preflight,
   PreflightItem,

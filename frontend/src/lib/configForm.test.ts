@@ -82,3 +82,9 @@ describe("drafts", () => {
     expect(leaves(defaults).map(([path]) => path)).toEqual(["max_steps", "lora.rank", "lora.alpha", "rates"]);
   });
 });
+
+it("a branch of another kind replaces the one below, and one of the same kind is laid over it", () => {
+  const below = { teacher: { type: "local", model: "a", dtype: "auto" }, max_steps: 1 };
+  expect(mergeTrees(below, { teacher: { type: "chat", model: "b" } })).toEqual({ teacher: { type: "chat", model: "b" }, max_steps: 1 });
+  expect(mergeTrees(below, { teacher: { model: "b" } }).teacher).toEqual({ type: "local", model: "b", dtype: "auto" });
+});

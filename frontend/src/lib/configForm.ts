@@ -74,12 +74,13 @@ export function setKind(schema: Tree, tree: Tree, path: string, kind: string): T
   return setPath(tree, branch, { ...Object.fromEntries(kept), type: kind });
 }
 
-/** Lays one tree over another, branch by branch. */
+/** Lays one tree over another, branch by branch. A branch of another kind replaces what lies below: it has other settings. */
 export function mergeTrees(below: Tree, above: Tree): Tree {
   const merged = { ...below };
   for (const [key, value] of Object.entries(above)) {
     const old = merged[key];
-    merged[key] = isTree(old) && isTree(value) ? mergeTrees(old, value) : value;
+    const isSameKind = isTree(old) && isTree(value) && (value.type === undefined || value.type === old.type);
+    merged[key] = isSameKind ? mergeTrees(old, value) : value;
   }
   return merged;
 }

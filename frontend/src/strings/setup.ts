@@ -20,8 +20,21 @@ export const setupStrings = {
     server: { base_url: "Address", model: "Model's name there", dialect: "Kind of server", tokenizer: "Its tokenizer" },
     asking: "Asking the teacher what it can do for this student",
     notAsked: "What it can do is found out when teacher, student and data are chosen.",
-    cloudLater:
-      "Chat APIs return answers and no log-probabilities, so they cannot grade the student's own tokens; training on their answers is being built and cannot be started yet. What it would cost can be told already:",
+    chat: {
+      what: "Chat APIs return answers and no log-probabilities: answers only, not token-level. The teacher marks the student's own drafts sentence by sentence.",
+      model: "Model",
+      more: "Price, address, token cap",
+      moreHint: "Where the price is not known or is old, type it, or cap the run by tokens in place of dollars.",
+      fields: {
+        budget_usd: "Spend cap, US dollars",
+        budget_tokens: "Cap in tokens",
+        "teacher.base_url": "Address",
+        "teacher.input_usd_per_million": "Input, US dollars per million tokens",
+        "teacher.output_usd_per_million": "Output, US dollars per million tokens",
+        "teacher.thinking_tokens": "Thinking tokens",
+        "teacher.reply_form": "Form of its marks",
+      },
+    },
     cloudCatalogue: "Prices of cloud teachers",
     model: "Model",
     modelPlaceholder: "Folder, or Hugging Face id",

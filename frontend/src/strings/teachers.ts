@@ -9,7 +9,7 @@ export const teachersStrings = {
     localNone: "No models found on this machine",
     localNoneHint: "Type a Hugging Face id in the setup; it is downloaded when the run starts.",
     cloud: "Cloud prices",
-    cloudHint: (date: string) => `US dollars per million tokens, as of ${date}. For estimates: cloud teachers cannot be used for a run yet.`,
+    cloudHint: (date: string) => `US dollars per million tokens, as of ${date}.`,
     model: "Model",
     size: "Size",
     parameters: "Parameters",

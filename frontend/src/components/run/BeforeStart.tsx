@@ -6,7 +6,7 @@ import { Link } from "react-router";
 import { useEstimateCostQuery, useListRunsQuery, usePreflightQuery } from "../../api";
 import { busyRunId, openTerms, problemOf } from "../../api/errors";
 import type { Estimate, PreflightItem, RunConfig } from "../../api/types";
-import { bytes, DASH, durationRange, usd } from "../../lib/format";
+import { bytes, DASH, durationRange } from "../../lib/format";
 import { strings } from "../../strings";
 import { diagnosticsText } from "../diagnostics";
 import type { Draft } from "../setup/useDraft";
@@ -17,7 +17,7 @@ import { Section } from "../ui/Section";
 import { useStart } from "../useStart";
 import classes from "./BeforeStart.module.css";
 import side from "./side.module.css";
-import { Scenarios } from "./Scenarios";
+import { TeacherCost } from "./TeacherCost";
 import { TermsNotice } from "./TermsNotice";
 
 /** Not needed for the first paint. */
@@ -61,7 +61,12 @@ export function BeforeStart({ draft }: { draft: Draft }) {
           )}
           {checks.error && config && <ProblemOf error={checks.error} />}
         </Section>
-        <Costs estimate={config ? cost.currentData : undefined} error={config ? cost.error : undefined} />
+        <Costs
+          config={config}
+          estimate={config ? cost.currentData : undefined}
+          error={config ? cost.error : undefined}
+          onAsked={() => void cost.refetch()}
+        />
       </section>
       <div className={side.startBar}>
         {terms && config && (
@@ -170,7 +175,14 @@ function rank(item: PreflightItem): number {
   return { fail: 0, warn: 1, ok: 2 }[item.status] ?? 1;
 }
 
-function Costs({ estimate, error }: { estimate: Estimate | undefined; error: Parameters<typeof problemOf>[0] }) {
+interface CostsProps {
+  config: RunConfig | null;
+  estimate: Estimate | undefined;
+  error: Parameters<typeof problemOf>[0];
+  onAsked: () => void;
+}
+
+function Costs({ config, estimate, error, onAsked }: CostsProps) {
   if (error) {
     return (
       <Section title={strings.before.time}>
@@ -178,7 +190,7 @@ function Costs({ estimate, error }: { estimate: Estimate | undefined; error: Par
       </Section>
     );
   }
-  if (!estimate) {
+  if (!estimate || !config) {
     return [strings.before.memory, strings.before.time, strings.before.cost].map((title) => (
       <Section key={title} title={title} aside={DASH}>
         {null}
@@ -210,28 +222,7 @@ function Costs({ estimate, error }: { estimate: Estimate | undefined; error: Par
             : strings.before.timeUnknown}
         </p>
       </Section>
-      <Section
-        title={strings.before.cost}
-        aside={
-          <strong className={`${side.headline} num`}>
-            {estimate.teacher_is_paid
-              ? `${usd(estimate.likely_usd)} (${usd(estimate.low_usd)}–${usd(estimate.high_usd)})`
-              : strings.before.free}
-          </strong>
-        }
-      >
-        {!estimate.teacher_is_paid && <p className={side.fine}>{strings.before.freeHint}</p>}
-        <More title={strings.before.assumptions}>
-          <ul className={classes.assumptions}>
-            {estimate.assumptions.map((sentence) => (
-              <li key={sentence}>{sentence}</li>
-            ))}
-          </ul>
-        </More>
-        <More title={strings.before.scenarios}>
-          <Scenarios />
-        </More>
-      </Section>
+      <TeacherCost estimate={estimate} config={config} onAsked={onAsked} />
     </>
   );
 }

@@ -1,11 +1,12 @@
 /** The right column while a run is at work: pace, where the time goes, alarms, and how to stop. */
 import type { AlarmRaised } from "../../api/types";
-import { clock, duration, percent, shortCount, usd } from "../../lib/format";
+import { clock, duration, percent, shortCount } from "../../lib/format";
 import type { RunView } from "../../store/slices/opdSlice";
 import { strings } from "../../strings";
 import { Notice } from "../ui/Notice";
 import { Fact, Facts, Section } from "../ui/Section";
 import { recentMean, timeParts } from "./derive";
+import { MoneyMeter } from "./MoneyMeter";
 import classes from "./NowPanel.module.css";
 import side from "./side.module.css";
 import { StopMenu } from "./StopMenu";
@@ -27,6 +28,7 @@ export function NowPanel({ view }: { view: RunView }) {
             <Tile label={strings.now.tokens} value={shortCount(summary.latest.num_tokens)} />
           </div>
         </Section>
+        {summary.money && <MoneyMeter money={summary.money} />}
         <TimeSplit view={view} />
         <Section title={strings.now.alarms}>
           {summary.alarms.length === 0 ? (
@@ -44,7 +46,6 @@ export function NowPanel({ view }: { view: RunView }) {
         </Section>
         <Section title={strings.verdict.facts}>
           <Facts>
-            {summary.money && <Fact name={strings.now.spent}>{usd(summary.money.spent_nano_usd / 1e9)}</Fact>}
             <Fact name={strings.now.checkpoint}>
               {summary.checkpoint_step === null
                 ? strings.now.noCheckpoint

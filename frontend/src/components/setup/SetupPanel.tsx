@@ -1,7 +1,5 @@
 /** The left column of a new run: teacher, student, data, recipe, and every other setting behind "Advanced". */
 import { Alert, SegmentedControl } from "@mantine/core";
-import { useState } from "react";
-
 import { useGetSystemQuery, useListTeachersQuery } from "../../api";
 import { strings } from "../../strings";
 import { HelpTip } from "../ui/HelpTip";
@@ -20,7 +18,6 @@ export function SetupPanel({ draft }: { draft: Draft }) {
   const { data: teachers } = useListTeachersQuery();
   const { data: machine } = useGetSystemQuery();
   const models = teachers?.local_models ?? [];
-  const [isCloud, setIsCloud] = useState(false);
   const text = (path: string) => {
     const value = draft.get(path);
     return typeof value === "string" ? value : "";
@@ -40,20 +37,17 @@ export function SetupPanel({ draft }: { draft: Draft }) {
             fullWidth
             size="sm"
             aria-label={strings.setup.teacherKind}
-            value={isCloud ? "cloud" : kind}
-            onChange={(value) => {
-              setIsCloud(value === "cloud");
-              if (value !== "cloud" && value !== kind) draft.set("teacher.type", value);
-            }}
+            value={kind}
+            onChange={(value) => value !== kind && draft.set("teacher.type", value)}
             data={[
-              { value: "cloud", label: strings.setup.cloud },
+              { value: "chat", label: strings.setup.cloud },
               { value: "local", label: strings.setup.local },
               { value: "server", label: strings.setup.serverKind },
             ]}
           />
-          {isCloud && <CloudTeacher />}
-          {!isCloud && kind === "server" && <ServerTeacher draft={draft} />}
-          {!isCloud && kind !== "server" && (
+          {kind === "chat" && <CloudTeacher draft={draft} />}
+          {kind === "server" && <ServerTeacher draft={draft} />}
+          {kind === "local" && (
               <ModelPicker
                 label={strings.setup.teacher}
                 value={teacher}
@@ -63,7 +57,7 @@ export function SetupPanel({ draft }: { draft: Draft }) {
                 onChange={(model) => draft.set("teacher.model", model)}
               />
           )}
-          {!isCloud && <TeacherFinding draft={draft} />}
+          {kind !== "chat" && <TeacherFinding draft={draft} />}
         </div>
       </Section>
       <Section
