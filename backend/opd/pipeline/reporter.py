@@ -55,6 +55,11 @@ class Reporter:
         for event in events:
             self._observe(event)
 
+    @property
+    def current_phase(self) -> Phase:
+        """The phase that was begun last."""
+        return self._phase
+
     def phase(self, phase: Phase, *, total: int | None = None, unit: str = "", detail: str = "") -> None:
         """Say that a phase begins."""
         self._phase, self._total, self._begun, self._last_progress = phase, total, time.monotonic(), 0.0

@@ -18,13 +18,13 @@ from opd.errors import (
     BudgetReachedError,
     InputError,
     OPDError,
-    OutOfMemoryError,
     PausedForReviewError,
     RunFailedError,
     StorageError,
     TeacherAwayError,
 )
-from opd.events import AlarmRaised, Outcome, RunEvent, RunFailure, RunFinished
+from opd.events import AlarmRaised, Outcome, Phase, RunEvent, RunFailure, RunFinished
+from opd.pipeline.out_of_memory import out_of_memory
 from opd.pipeline.reporter import Reporter, StopRequested
 from opd.store.runs import RunFolder
 
@@ -89,7 +89,7 @@ def _run_to_end(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) 
     except OPDError as error:
         outcome, failure = "failed", error
     except Exception as error:  # noqa: BLE001  # the run's outermost door: whatever happens, the folder says so
-        failure = _translated(error)
+        failure = _translated(error, folder, reporter.current_phase)
         outcome = "paused" if isinstance(failure, StorageError) else "failed"
         _log.exception("The run failed")
     step = folder.summary().step
@@ -124,7 +124,7 @@ def _alarm(failure: OPDError, step: int) -> AlarmRaised:
     )
 
 
-def _translated(error: Exception) -> OPDError:
+def _translated(error: Exception, folder: RunFolder, phase: Phase) -> OPDError:
     """An unexpected error in the project's words."""
     text = str(error)
     if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
@@ -133,13 +133,7 @@ def _translated(error: Exception) -> OPDError:
             hint="Free disk space or check the disk, then resume: the last checkpoint is whole.",
         )
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text.lower():
-        return OutOfMemoryError(
-            "The device ran out of memory.",
-            hint=(
-                "Lower micro_batch_size (the result stays the same), then sampling.max_completion_tokens; "
-                "or train adapters (student.training: lora). Then resume: the last checkpoint is kept."
-            ),
-        )
+        return out_of_memory(folder, phase)
     if isinstance(error, (ValueError, KeyError)) and "does not recognize this architecture" in text:
         return InputError("This model's architecture is not known to the installed Transformers.", hint="Update it.")
     return RunFailedError(
