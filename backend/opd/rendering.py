@@ -73,7 +73,7 @@ def render_prompts(model: str, records: Sequence[PromptRecord], num_shown: int) 
     folder = local_folder(model)
     if folder is None:
         raise ModelNotFoundError(
-            f"{model[:120]} is not on this machine, so its chat template is not known yet.",
+            f"The model {model[:120]!r} is not on this machine, so its chat template is not known yet.",
             hint="Choose a model that is here, or start a run with it: that downloads it.",
         )
     tokenizer = TokenizerFolder.load(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, Response
 from pydantic import Field
 
 from opd.api.base import RUN_ID_PATTERN, ApiModel, errors
@@ -80,10 +80,17 @@ def list_costs(studio: Annotated[Studio, Depends(get_studio)], run_id: RunId = N
     return Costs(rows=[Cost.model_validate(row.as_dict()) for row in rows], spent_usd=spent_usd(rows))
 
 
-@router.get("/csv", operation_id="costsAsCsv", responses=errors(), response_class=PlainTextResponse)
-def costs_as_csv(studio: Annotated[Studio, Depends(get_studio)], run_id: RunId = None, month: Month = None) -> str:
+@router.get(
+    "/csv",
+    operation_id="costsAsCsv",
+    response_class=Response,  # so that refusals keep their JSON in the document
+    responses={**errors(), 200: {"description": "CSV.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def costs_as_csv(
+    studio: Annotated[Studio, Depends(get_studio)], run_id: RunId = None, month: Month = None
+) -> PlainTextResponse:
     """The same as CSV with exact dollars; equals `opd costs --csv`."""
-    return costs_csv(_rows(studio, run_id, month))
+    return PlainTextResponse(costs_csv(_rows(studio, run_id, month)))
 
 
 @router.get("/month", operation_id="getMonthBudget", responses=errors())

@@ -100,7 +100,7 @@ def read_yaml(text: str, name: str) -> dict[str, Any]:
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"{name} is not valid YAML: {error}", hint="See examples/local.yaml.") from None
+        raise ConfigError(f"{name} is not valid YAML: {error}.", hint="See examples/local.yaml.") from None
     if not isinstance(data, dict):
         raise ConfigError(
             f"{name} holds {type(data).__name__}, expected a mapping of settings.", hint="See examples/local.yaml."

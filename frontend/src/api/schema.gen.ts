@@ -328,7 +328,7 @@ export type ListCostsApiArg = {
   /** Only this month (UTC), as in 2026-11. */
   month?: string | null;
 };
-export type CostsAsCsvApiResponse = unknown;
+export type CostsAsCsvApiResponse = /** status 200 CSV. */ string;
 export type CostsAsCsvApiArg = {
   /** Only this run. */
   runId?: string | null;
