@@ -73,6 +73,9 @@ def _run_to_end(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) 
     outcome: Outcome = "done"
     failure: OPDError | None = None
     reason, code = "", 0
+    if (last_step := _done_at(folder, reporter.seq)) is not None:
+        _record_end(folder, "done", last_step, None)
+        return 0
     try:
         # Imported here: torch and its friends take seconds, and whoever asks only for the exit code needs none.
         from opd.pipeline.walk import walk
@@ -103,6 +106,13 @@ def _run_to_end(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) 
         _log.exception("The run's end is not in its event log")
     _record_end(folder, outcome, step, record)
     return failure.exit_code if failure else code
+
+
+def _done_at(folder: RunFolder, seq: int) -> int | None:
+    """The last step of a run that has said that it is done, and was killed before the folder had it; else None."""
+    with folder.reader() as reader:
+        last = [stored.event for stored in reader.read(seq - 1)] if seq else []
+    return last[0].step if last and isinstance(last[0], RunFinished) and last[0].outcome == "done" else None
 
 
 def _record_end(folder: RunFolder, outcome: Outcome, step: int, record: RunFailure | None) -> None:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from faults.harness import POINTS, Tally, Torture
+from faults.harness import POINTS, Tally, Torture, history, model_digest
+from opd.store.runs import RunFolder
+from run_processes import RunProcess, die
 
 VARIANTS = {
     "full, lambda 0.4": {"on_policy_fraction": 0.4, "warm_start": {"steps": 2}},
@@ -38,6 +41,21 @@ def test_nothing_differs_after_kills(tmp_path: Path, name: str) -> None:
         torture.kill_at_random(tally, rng, kills=4)
     print(f"{name}: {tally}")
     assert tally.faults() == 0, tally.notes
+
+
+def die_before_the_exit_record() -> None:
+    RunFolder.end = lambda *args, **options: die()  # type: ignore[method-assign]
+
+
+def test_a_run_killed_between_its_last_word_and_its_exit_record_ends_once(tmp_path: Path) -> None:
+    torture = make(tmp_path, "full, lambda 0.4")
+    run = torture.store.create(torture.config)
+    assert RunProcess(run, before=die_before_the_exit_record).wait() == -signal.SIGKILL
+    assert run.state() == "interrupted"
+    assert RunProcess(run).wait() == 0
+    assert run.state() == "done"
+    assert model_digest(run) == model_digest(torture.whole)
+    assert history(run) == history(torture.whole), "the end is said once"
 
 
 @pytest.mark.torture
