@@ -54,7 +54,8 @@ def _advice(folder: RunFolder, savings: list[tuple[str, int]]) -> str:
 
 def _savings(config: RunConfig, memory: MemoryEstimate, store: RunStore) -> Iterator[tuple[str, int]]:
     """Changes and the bytes they save: first what leaves the result as it is, then the largest saving first."""
-    harmless, others = [], []
+    harmless: list[tuple[str, int]] = []
+    others: list[tuple[str, int]] = []
     for words, change, same_result in _changes(config, memory):
         changed = estimate(parse_config(_merged(config.model_dump(mode="json"), change)), store=store).memory
         if changed is not None and changed.total_bytes < memory.total_bytes:
