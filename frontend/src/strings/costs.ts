@@ -36,6 +36,7 @@ export const costsStrings = {
       guide: "Guide and criteria",
       judging: "Judging",
       probe: "Probe",
+      estimate: "Asked for an estimate",
       scoring: "Scoring",
     } as Record<string, string>,
   },

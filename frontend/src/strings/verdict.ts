@@ -52,6 +52,7 @@ export const verdictStrings = {
     interruptedText: "The run's process ended without saying why: the machine was switched off, or it was killed. Nothing that was saved is lost.",
     failedTitle: "Failed",
     pausedTitle: "Paused",
+    pausedText: "Paused before the first checkpoint. What the teacher has answered is kept.",
     noVerdict: "This run ended without a verdict.",
     facts: "This run",
   },

@@ -106,7 +106,7 @@ function Ending({ view, run }: { view: RunView; run: RunDetail | undefined }) {
     <Section title={view.state === "paused" ? strings.verdict.pausedTitle : strings.verdict.stoppedTitle}>
       <Notice
         tone="info"
-        title={view.summary.finished?.reason || (saved ? strings.verdict.stoppedText : strings.verdict.discardedText)(view.summary.step)}
+        title={view.summary.finished?.reason || endedWords(view, saved)}
       />
     </Section>
   );
@@ -319,4 +319,9 @@ function Next({ view, run, failure }: { view: RunView; run: RunDetail | undefine
       </Button>
     </>
   );
+}
+
+function endedWords(view: RunView, saved: boolean): string {
+  if (saved) return strings.verdict.stoppedText(view.summary.step);
+  return view.state === "paused" ? strings.verdict.pausedText : strings.verdict.discardedText(view.summary.step);
 }
