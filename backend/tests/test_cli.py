@@ -18,7 +18,9 @@ from opd import __version__
 from opd.cli import run
 from opd.cli_docs import TARGET, render
 from opd.config import load_config
+from opd.evaluation.report import ReportFormat, write_reports
 from opd.store.runs import RunFolder, RunStore
+from seeded_run import make_run
 from studio_in_tests import PROMPTS, config, settings, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -248,6 +250,7 @@ def test_list_show_compare_delete(
     }
     code, body = ask_json(capsys, "runs", "compare", one.run_id, other.run_id)
     assert [item["path"] for item in body["config"]] == ["seed"]
+    assert {item["run_id"] for item in body["outcomes"]} == {one.run_id, other.run_id}
     assert "seed" in ask(capsys, "runs", "compare", one.run_id, other.run_id)[1]
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
     assert ask(capsys, "runs", "delete", one.run_id)[0] == 130
@@ -278,16 +281,24 @@ def test_resume_and_stop(store: RunStore, capsys: pytest.CaptureFixture[str], li
     until(lambda: folder.state() == "stopped", "the run to stop")
 
 
-def test_a_report_is_printed_or_written(store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = finished(store)
-    (folder.path / "report.md").write_text("# Better\n")
-    (folder.path / "report.json").write_text('{"conclusion": "better"}')
-    assert ask(capsys, "report", "latest")[1] == "# Better\n"
-    assert ask_json(capsys, "report", "latest")[1] == {"conclusion": "better"}
-    assert ask(capsys, "report", "latest", "-o", str(tmp_path / "r.md"))[:2] == (0, "")
-    assert (tmp_path / "r.md").read_text() == "# Better\n"
-    assert ask(capsys, "report", "latest", "--format", "html")[0] == 2
+@pytest.mark.parametrize("form", ["md", "json", "html"])
+def test_a_report_is_made_again_byte_for_byte(
+    store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: ReportFormat
+) -> None:
+    folder = make_run(store.root, num_steps=5)
+    write_reports(folder)
+    written = (folder.path / f"report.{form}").read_bytes()
+    (folder.path / f"report.{form}").unlink()
+    assert ask(capsys, "report", "latest", "--format", form)[1].encode() == written
+    assert ask(capsys, "report", "latest", "--format", form, "-o", str(tmp_path / "again"))[:2] == (0, "")
+    assert (tmp_path / "again").read_bytes() == written
     assert ask(capsys, "report", "latest", "--format", "pdf")[0] == 2
+
+
+def test_a_run_that_was_not_measured_has_a_report_too(store: RunStore, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = finished(store)
+    code, body = ask_json(capsys, "report", "latest")
+    assert (code, body["run_id"], body["steps_done"], body["verdict"]) == (0, folder.run_id, 5, None)
 
 
 # --- keys and doctor -------------------------------------------------------------------------------

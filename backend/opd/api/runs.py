@@ -14,6 +14,7 @@ from opd.api.opd import StartAnswer
 from opd.api.status import RunListItem, RunStatus, describe_run, list_item, list_items
 from opd.config import RunConfig
 from opd.errors import BusyError, InputError, NotFoundError
+from opd.evaluation.compare import RunOutcome, compare_outcomes
 from opd.events import SampleRecorded, VerdictReached
 from opd.export_jobs import running
 from opd.store.files import read_tail
@@ -85,6 +86,8 @@ class Comparison(ApiModel):
     """Settings that are not the same in all of them."""
     metrics: list[MetricComparison]
     verdicts: dict[str, VerdictReached | None]
+    outcomes: list[RunOutcome]
+    """What each run gained and what that cost, the largest gain first."""
 
 
 class RunTags(ApiModel):
@@ -113,16 +116,18 @@ def compare_runs(
     studio: StudioDep,
     ids: Annotated[str, Query(min_length=1, max_length=600, description="Run ids, comma-separated, at most 8.")],
 ) -> Comparison:
-    """Runs side by side: settings that differ, best and last metrics, verdicts."""
+    """Runs side by side: settings that differ, best and last metrics, verdicts, dollars for each point gained."""
     wanted = list(dict.fromkeys(part.strip() for part in ids.split(",") if part.strip()))
     if not 1 <= len(wanted) <= MAX_COMPARED:
         raise InputError(f"{len(wanted)} runs given, expected 1 to {MAX_COMPARED}.", hint="Give ids=a,b.")
     runs = [studio.store.get(run_id) for run_id in wanted]
+    summaries = {run.run_id: studio.summaries.of(run) for run in runs}
     return Comparison(
         runs=[list_item(run, studio.summaries) for run in runs],
         config=compare_configs(runs),
         metrics=compare_metrics(runs),
-        verdicts={run.run_id: studio.summaries.of(run).verdict for run in runs},
+        verdicts={run_id: summary.verdict for run_id, summary in summaries.items()},
+        outcomes=compare_outcomes(summaries),
     )
 
 

@@ -10,12 +10,15 @@ import typer
 
 from opd.cli.folders import RunArgument, find_run, open_jobs, open_store
 from opd.cli.output import JsonOption, emit_json, say, seconds_text, table
-from opd.errors import InputError, NotFoundError
+from opd.errors import InputError
 
 if TYPE_CHECKING:
     from opd.api.status import RunListItem, RunStatus
+    from opd.evaluation.compare import RunOutcome
+    from opd.evaluation.report import ReportFormat
+    from opd.events import Interval
 
-REPORT_FORMATS = ("md", "json", "html")
+REPORT_FORMATS: tuple[ReportFormat, ...] = ("md", "json", "html")
 
 
 def register(app: typer.Typer) -> None:
@@ -68,17 +71,19 @@ def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN …", help="Two to eight runs.")],
     json: JsonOption = False,
 ) -> None:
-    """Compare runs: settings that differ, best and last metrics, verdicts."""
+    """Compare runs: settings that differ, best and last metrics, verdicts, dollars for each point gained."""
     from opd.api.compare import compare_configs, compare_metrics
     from opd.api.status import Summaries
+    from opd.evaluation.compare import compare_outcomes
 
     store = open_store()
     folders = [find_run(store, name) for name in runs]
     if not 2 <= len(folders) <= 8:
         raise InputError(f"{len(folders)} runs given, expected 2 to 8.", hint="`opd runs list` names them.")
-    summaries = Summaries()
-    differences, metrics = compare_configs(folders), compare_metrics(folders)
-    verdicts = {folder.run_id: summaries.of(folder).verdict for folder in folders}
+    cache = Summaries()
+    summaries = {folder.run_id: cache.of(folder) for folder in folders}
+    differences, metrics, outcomes = compare_configs(folders), compare_metrics(folders), compare_outcomes(summaries)
+    verdicts = {run_id: summary.verdict for run_id, summary in summaries.items()}
     if json:
         emit_json(
             {
@@ -86,6 +91,7 @@ def compare(
                 "config": [item.model_dump() for item in differences],
                 "metrics": [item.model_dump() for item in metrics],
                 "verdicts": {run_id: verdict.model_dump() if verdict else None for run_id, verdict in verdicts.items()},
+                "outcomes": [outcome.model_dump() for outcome in outcomes],
             }
         )
         return
@@ -94,6 +100,9 @@ def compare(
     print()
     ends = [(item.name, *(_number(item.runs[i].last) if i in item.runs else "-" for i in ids)) for item in metrics]
     print(table(("Metric (last)", *ids), ends))
+    print()
+    heads = ("Run", "Gained, points", "Over imitation", "Spent", "A point", "Recommended")
+    print(table(heads, [_outcome_row(outcome) for outcome in outcomes]))
     for run_id, verdict in verdicts.items():
         print(f"\n{run_id}  {verdict.headline if verdict else 'no verdict'}")
 
@@ -195,27 +204,41 @@ def delete(
     say(f"Run {folder.run_id} is deleted.")
 
 
+def _outcome_row(outcome: RunOutcome) -> tuple[str, ...]:
+    def gap(found: Interval | None) -> str:
+        return f"{found.mean:+.1f} ({found.low:+.1f} to {found.high:+.1f})" if found else "-"
+
+    return (
+        outcome.run_id,
+        gap(outcome.gain_points),
+        gap(outcome.gain_over_sft_points),
+        f"${outcome.spent_usd:,.2f}",
+        "-" if outcome.usd_per_point is None else f"${outcome.usd_per_point:,.4f}",
+        outcome.recommended or "-",
+    )
+
+
 def report(
     run: RunArgument,
     form: Annotated[str, typer.Option("--format", help="md, json or html.")] = "md",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Print a run's report: what was measured before and after, with intervals, and what follows from it."""
-    form = "json" if json else form
-    if form not in REPORT_FORMATS:
+    """Print a run's report: what was measured before and after, with intervals, and what follows from it.
+
+    It is made from the run's folder each time: a finished run gives the same bytes again and costs nothing, a run that
+    has not ended is told as far as it came.
+    """
+    from opd.evaluation.report import render_report
+
+    chosen = next((known for known in REPORT_FORMATS if known == ("json" if json else form)), None)
+    if chosen is None:
         raise InputError(f"There is no report format {form!r}.", hint=f"Choose one of {', '.join(REPORT_FORMATS)}.")
-    folder = find_run(open_store(), run)
-    source = folder.path / f"report.{form}"
-    if not source.is_file():
-        raise NotFoundError(
-            f"Run {folder.run_id} has no report.", hint="It is written at the end of a run that was evaluated."
-        )
-    text = source.read_text(encoding="utf-8")
+    text = render_report(find_run(open_store(), run), chosen)
     if output is None:
         print(text, end="" if text.endswith("\n") else "\n")
     else:
-        output.write_text(text, encoding="utf-8")
+        output.write_bytes(text.encode())
         say(f"Written to {output}.")
 
 

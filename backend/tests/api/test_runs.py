@@ -12,6 +12,7 @@ from fastapi.routing import iter_route_contexts
 from opd.api.app import build_api
 from opd.store.files import write_durably
 from opd.store.runs import RunStore
+from seeded_run import make_run
 from studio_in_tests import Client, config, open_studio
 
 pytestmark = pytest.mark.usefixtures("light_runs")
@@ -56,6 +57,17 @@ def test_compare(client: Client) -> None:
     assert loss["runs"][ids[1]] == {"last": 1 / 8, "best": 1 / 8, "best_step": 8}
     assert client.get("/api/runs/compare", params={"ids": ",".join(["a"] * 3 + list("bcdefghi"))}).status_code == 400
     assert client.get("/api/runs/compare", params={"ids": "nope"}).status_code == 404
+
+
+def test_a_comparison_tells_what_was_gained_and_what_it_cost(client: Client, tmp_path: Path) -> None:
+    small = make_run(tmp_path, "small", num_steps=5, levels={"before": 0.33, "after": 0.55})
+    large = make_run(tmp_path, "large", num_steps=5)
+    outcomes = client.get("/api/runs/compare", params={"ids": f"{small.run_id},{large.run_id}"}).json()["outcomes"]
+    assert [outcome["run_id"] for outcome in outcomes] == ["large", "small"]
+    for outcome in outcomes:
+        assert outcome["metric"] == "exact_match"
+        assert outcome["gain_points"]["low"] < outcome["gain_points"]["mean"] < outcome["gain_points"]["high"]
+        assert outcome["usd_per_point"] == pytest.approx(outcome["spent_usd"] / outcome["gain_points"]["mean"])
 
 
 def test_a_report_cannot_do_anything_on_our_origin(client: Client, tmp_path: Path) -> None:

@@ -161,6 +161,10 @@ def test_runs_are_tagged_found_compared_and_deleted_after_a_question(page: Page,
     page.get_by_role("checkbox", name="Select Tiny learns sums <other-run>").check()
     page.get_by_role("button", name="Compare 2").click()
     expect(page.get_by_role("heading", level=1, name="Compare runs")).to_be_visible()
+    outcome = page.get_by_role("row").filter(has_text="first-run").first
+    expect(outcome).to_contain_text(re.compile(r"\+\d+\.\d.*points of"))
+    expect(outcome).to_contain_text("$0.42")
+    expect(outcome).to_contain_text("Better")
     expect(page.get_by_role("row").filter(has_text="max_steps")).to_contain_text(re.compile("40.*30"))
     expect(page.get_by_role("row").filter(has_text="seed").first).to_be_visible()
     expect(page.get_by_role("figure", name="Loss").locator("canvas")).to_be_visible()

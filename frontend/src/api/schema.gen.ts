@@ -1851,10 +1851,33 @@ export type MetricComparison = {
     [key: string]: MetricEnds;
   };
 };
+export type RunOutcome = {
+  /** None: the run has no verdict. */
+  conclusion:
+    ("better" | "no_significant_change" | "worse" | "not_measured") | null;
+  /** Means of the trained student by metric. */
+  final: {
+    [key: string]: number;
+  };
+  /** After less the imitation baseline, in percentage points. */
+  gain_over_sft_points: Interval | null;
+  /** After less before on that metric, in percentage points. */
+  gain_points: Interval | null;
+  headline: string;
+  /** What decided: exact_match or judge_win_rate; None where nothing could. */
+  metric: string | null;
+  recommended: ("before" | "sft" | "after") | null;
+  run_id: string;
+  spent_usd: number;
+  /** Dollars for each point gained; None unless the run made the student better. */
+  usd_per_point: number | null;
+};
 export type Comparison = {
   /** Settings that are not the same in all of them. */
   config: ConfigDifference[];
   metrics: MetricComparison[];
+  /** What each run gained and what that cost, the largest gain first. */
+  outcomes: RunOutcome[];
   runs: RunListItem[];
   verdicts: {
     [key: string]: VerdictReached | null;

@@ -4,7 +4,7 @@ import { useMemo, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 
 import { useCompareRunsQuery, useGetMetricsQuery } from "../api";
-import type { Comparison } from "../api/types";
+import type { Comparison, Interval } from "../api/types";
 import { SeriesChart } from "../components/charts/SeriesChart";
 import type { ChartLine } from "../components/charts/uplotAdapter";
 import { Pending } from "../components/Pending";
@@ -12,7 +12,7 @@ import { CHARTS } from "../components/run/chartCatalogue";
 import { EmptyState } from "../components/ui/EmptyState";
 import { IconCompare } from "../components/ui/icons";
 import { StateChip } from "../components/ui/StateChip";
-import { learningRate, value } from "../lib/format";
+import { learningRate, signed, usd, value } from "../lib/format";
 import { seriesFromBuckets } from "../lib/series";
 import { strings } from "../strings";
 import classes from "./ComparePage.module.css";
@@ -68,31 +68,70 @@ function nameOf(data: Comparison, id: string): string {
   return data.runs.find((run) => run.run_id === id)?.name ?? id;
 }
 
+/** What each run gained and what that cost: the largest gain first, as the server ranks them. */
 function Runs({ data, ids }: Props) {
+  const words = strings.compare;
   return (
     <div className={`${page.card} ${page.scrollX}`}>
       <table className={page.table}>
+        <thead>
+          <tr>
+            <th scope="col">{words.run}</th>
+            <th scope="col">{words.gained}</th>
+            <th scope="col">{words.overImitation}</th>
+            <th scope="col">{words.spent}</th>
+            <th scope="col" title={words.perPointHelp}>
+              {words.perPoint}
+            </th>
+            <th scope="col">{words.verdict}</th>
+          </tr>
+        </thead>
         <tbody>
-          {ids.map((id, at) => {
+          {data.outcomes.map((outcome) => {
+            const id = outcome.run_id;
             const run = data.runs.find((found) => found.run_id === id);
-            const verdict = data.verdicts[id];
+            const metric = outcome.metric && (strings.metric[outcome.metric]?.name ?? outcome.metric).toLowerCase();
             return (
               <tr key={id}>
                 <td>
-                  <span className={classes.swatch} style={{ background: color(at) }} />
+                  <span className={classes.swatch} style={{ background: color(ids.indexOf(id)) }} />
                   <Link to={`/opd/${id}`} className={page.nameLink}>
                     {nameOf(data, id)}
                   </Link>
                   <span className={page.sub}>{id}</span>
                 </td>
-                <td>{run && <StateChip state={run.state} />}</td>
-                <td>{verdict ? verdict.headline : <span className="faint">{strings.compare.none}</span>}</td>
+                <td className={classes.figure}>
+                  <Gap gap={outcome.gain_points} />
+                  {metric && <span className={page.sub}>{words.pointsOf(metric)}</span>}
+                </td>
+                <td className={classes.figure}>
+                  <Gap gap={outcome.gain_over_sft_points} />
+                </td>
+                <td className={classes.figure}>{usd(outcome.spent_usd)}</td>
+                <td className={classes.figure}>{usd(outcome.usd_per_point)}</td>
+                <td>
+                  {run && <StateChip state={run.state} />}
+                  <span className={page.sub}>{outcome.headline || words.none}</span>
+                </td>
               </tr>
             );
           })}
         </tbody>
       </table>
     </div>
+  );
+}
+
+const points = (number: number) => signed(number.toFixed(1), number);
+
+/** Points with their 95 % interval. */
+function Gap({ gap }: { gap: Interval | null }) {
+  if (!gap) return <span className="faint">–</span>;
+  return (
+    <>
+      {points(gap.mean)}
+      <span className={page.sub}>{strings.compare.interval(points(gap.low), points(gap.high))}</span>
+    </>
   );
 }
 
