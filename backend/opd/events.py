@@ -138,6 +138,9 @@ class CheckpointSaved(Event):
     duration_s: float
 
 
+Remedy = Literal["pause", "roll_back", "lower_learning_rate"]
+
+
 class AlarmRaised(Event):
     """Something a person should look at: what, why, and what to do."""
 
@@ -148,6 +151,8 @@ class AlarmRaised(Event):
     what: str
     why: str
     advice: str
+    remedies: tuple[Remedy, ...] = ()
+    """What of the advice can be done with one click: stop and save, go back to the last checkpoint, learn slower."""
 
 
 class MoneySpent(Event):

@@ -107,4 +107,12 @@ class HealthMonitor:
 
 
 def _alarm(rule: Rule | SampleRule, step: int, why: str) -> AlarmRaised:
-    return AlarmRaised(code=rule.code, severity=rule.severity, step=step, what=rule.what, why=why, advice=rule.advice)
+    return AlarmRaised(
+        code=rule.code,
+        severity=rule.severity,
+        step=step,
+        what=rule.what,
+        why=why,
+        advice=rule.advice,
+        remedies=rule.remedies,
+    )

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
+from opd.events import Remedy
+
 Severity = Literal["info", "warning", "critical"]
 _FIRST = 5  # steps whose median is "the beginning"
 _RECENT = 20  # steps of the recent past
@@ -69,6 +71,7 @@ class Rule:
     advice: str
     test: Callable[[Trace], str | None]
     unless: tuple[str, ...] = ()
+    remedies: tuple[Remedy, ...] = ("pause",)
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class SampleRule:
     counts: Callable[[Seen], bool]
     least_num: int = 3
     least_share: float = 0.25
+    remedies: tuple[Remedy, ...] = ("pause",)
 
 
 def _not_finite(trace: Trace) -> str | None:
@@ -171,6 +175,8 @@ def _mean(values: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
+_LEARN_SLOWER: tuple[Remedy, ...] = ("pause", "roll_back", "lower_learning_rate")
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "not_finite",
@@ -178,6 +184,7 @@ RULES: tuple[Rule, ...] = (
         "A metric is no longer a number.",
         "Roll back to the last checkpoint and resume with a lower learning rate.",
         _not_finite,
+        remedies=_LEARN_SLOWER,
     ),
     Rule(
         "eos_never_sampled",
@@ -186,6 +193,7 @@ RULES: tuple[Rule, ...] = (
         "Pause. Check that the end token of the chat template is the one that the model was trained to write; if "
         "answers ended before, roll back and lower the learning rate.",
         _no_end,
+        remedies=_LEARN_SLOWER,
     ),
     Rule(
         "truncated",
@@ -195,6 +203,7 @@ RULES: tuple[Rule, ...] = (
         "and lower the learning rate.",
         _truncated,
         unless=("eos_never_sampled",),
+        remedies=_LEARN_SLOWER,
     ),
     Rule(
         "length_inflation",
@@ -204,6 +213,7 @@ RULES: tuple[Rule, ...] = (
         "rate.",
         _longer,
         unless=("eos_never_sampled", "truncated"),
+        remedies=_LEARN_SLOWER,
     ),
     Rule(
         "entropy_collapse",
@@ -211,6 +221,7 @@ RULES: tuple[Rule, ...] = (
         "The student says the same thing whatever it is asked.",
         "Roll back and lower the learning rate, or mix in the teacher's answers (a smaller on_policy_fraction).",
         _collapsed,
+        remedies=_LEARN_SLOWER,
     ),
     Rule(
         "kl_spike",
@@ -218,6 +229,7 @@ RULES: tuple[Rule, ...] = (
         "The student has suddenly moved away from the teacher.",
         "Watch ten more steps. If it does not come back, roll back and lower the learning rate.",
         _spiked,
+        remedies=_LEARN_SLOWER,
     ),
     Rule(
         "judge_disagrees",
@@ -225,6 +237,7 @@ RULES: tuple[Rule, ...] = (
         "The trained score rises while another judge's falls.",
         "Pause and read the samples: the student may have learned to please the score. Roll back if they got worse.",
         _judge_disagrees,
+        remedies=("pause", "roll_back"),
     ),
 )
 
@@ -237,6 +250,7 @@ SAMPLE_RULES: tuple[SampleRule, ...] = (
         "recorded samples end in a loop.",
         "Read the samples. Roll back and lower the learning rate; a shorter max_completion_tokens limits the damage.",
         lambda seen: seen.looped,
+        remedies=_LEARN_SLOWER,
     ),
     SampleRule(
         "leakage",

@@ -1430,6 +1430,7 @@ export type AlarmRaised = {
   advice: string;
   code: string;
   kind: "alarm_raised";
+  remedies: ("pause" | "roll_back" | "lower_learning_rate")[];
   severity: "info" | "warning" | "critical";
   step: number;
   what: string;

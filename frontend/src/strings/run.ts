@@ -106,6 +106,13 @@ export const runStrings = {
       call: "call",
     },
     alarms: "Alarms",
+    remedies: {
+      pause: "Stop and save",
+      rollBack: (step: number) => `Back to step ${step}`,
+      rollBackHint: "Ends the run without saving. Resume it to go on from its last checkpoint.",
+      slower: (rate: string) => `New run at ${rate}`,
+      slowerHint: "Saves and stops this run, and puts its settings into a new one with a third of the learning rate.",
+    },
     noAlarms: "None. Length, entropy, repetition and divergence are watched.",
     stop: "Stop",
     stopSave: "Stop and save",

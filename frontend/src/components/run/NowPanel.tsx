@@ -1,4 +1,6 @@
 /** The right column while a run is at work: pace, where the time goes, alarms, and how to stop. */
+import type { ReactNode } from "react";
+
 import type { AlarmRaised } from "../../api/types";
 import { clock, duration, percent, shortCount } from "../../lib/format";
 import type { RunView } from "../../store/slices/opdSlice";
@@ -7,6 +9,7 @@ import { Notice } from "../ui/Notice";
 import { Fact, Facts, Section } from "../ui/Section";
 import { recentMean, timeParts } from "./derive";
 import { MoneyMeter } from "./MoneyMeter";
+import { Remedies } from "./Remedies";
 import classes from "./NowPanel.module.css";
 import side from "./side.module.css";
 import { StopMenu } from "./StopMenu";
@@ -39,7 +42,11 @@ export function NowPanel({ view }: { view: RunView }) {
                 .slice(-SHOWN_ALARMS)
                 .toReversed()
                 .map((alarm) => (
-                  <Alarm key={`${alarm.code} ${alarm.step}`} alarm={alarm} />
+                  <Alarm
+                    key={`${alarm.code} ${alarm.step}`}
+                    alarm={alarm}
+                    actions={view.state === "running" && <Remedies alarm={alarm} view={view} />}
+                  />
                 ))}
             </div>
           )}
@@ -80,10 +87,10 @@ function Tile({ label, value }: { label: string; value: string }) {
   );
 }
 
-export function Alarm({ alarm }: { alarm: AlarmRaised }) {
+export function Alarm({ alarm, actions }: { alarm: AlarmRaised; actions?: ReactNode }) {
   const tone = alarm.severity === "info" ? "info" : alarm.severity === "warning" ? "warn" : "bad";
   return (
-    <Notice tone={tone} title={alarm.what}>
+    <Notice tone={tone} title={alarm.what} actions={actions}>
       <p className={side.fine}>{alarm.why}</p>
       <p className={side.fix}>{alarm.advice}</p>
       <p className={`${side.fine} num`}>

@@ -210,6 +210,7 @@ describe("the fold", () => {
       what: "",
       why: "",
       advice: "",
+      remedies: [],
     });
     const events = Array.from({ length: MAX_LOG + 20 }, (_, at) => [alarm(at), step(at + 1)]).flat();
     const { log, summary } = view(received(opened(), numbered(events)));
