@@ -21,7 +21,7 @@ def test_an_alarm_is_raised_and_its_advice_applied(page: Page) -> None:
     start_own_run(page, steps=2000)
     wait_for_step(page, 1)
     alarms = page.get_by_role("log")
-    slower = alarms.get_by_role("button", name="New run at 0.1").first
+    slower = alarms.get_by_role("button", name="New run at 1e-1").first
     expect(slower).to_be_visible(timeout=RUN_TIMEOUT_MS)
     expect(alarms.get_by_role("button", name="Stop and save").first).to_be_visible()
     bad = page.url
