@@ -140,7 +140,13 @@ def test_a_local_teacher_costs_nothing(client: Client) -> None:
         ({"request_id": "x", "demo": True}, ["request_id"]),
         ({"request_id": "request-1", "config": settings(), "demo": True}, ["(whole request)"]),
         ({"request_id": "request-1", "config": {**settings(), "max_steps": 0}}, ["config.max_steps"]),
-        ({"request_id": "request-1", "config": settings(teacher={"type": "chat", "model": "openai/x"})}, ["config"]),
+        (
+            {
+                "request_id": "request-1",
+                "config": settings(teacher={"type": "chat", "model": "openai/x"}, objective={"type": "divergence"}),
+            },
+            ["config"],
+        ),
         ({"request_id": "request-1", "config": settings(data={"pth": "x"})}, ["config.data.path", "config.data.pth"]),
     ],
 )  # fmt: skip

@@ -52,6 +52,7 @@ def test_four_formats_one_bad_line_and_what_the_model_will_read(page: Page, tmp_
     file = tmp_path / "mixed.jsonl"
     file.write_text("\n".join([chat("What moves oil?"), share, "not json", alpaca, plain, chat("What moves oil?")]))
     page.get_by_role("link", name="Datasets").click()
+    page.get_by_role("heading", name="Datasets", exact=True).wait_for()  # the page before has a field of that name too
     page.get_by_label("Drop a JSONL file here, or").set_input_files(file)
     expect(page.get_by_role("alert")).to_contain_text("mixed.jsonl has 1 line to correct")
     page.get_by_role("button", name="Use the 5 good lines").click()

@@ -236,7 +236,7 @@ def test_prompts_that_changed_are_noticed_on_resume(models: Path, tmp_path: Path
     data.write_text((models / "prompts.jsonl").read_text())
     settings = {"path": str(data), "test_fraction": 0.3}
     run = RunStore(tmp_path).create(config(models, data=settings, max_steps=3, evaluation={"enabled": False}))
-    assert run_folder(run) == 0
+    assert run_folder(run, observe=lambda event: run.request_stop("save")) == 130
     data.write_text(data.read_text().replace("5+5?", "5+6?"))
     assert run_folder(run) == 2
     assert "have changed" in (finished(run).error or pytest.fail("no error")).message

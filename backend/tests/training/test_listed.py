@@ -37,7 +37,7 @@ def loss_and_gradient(signal: Any, student: Any) -> tuple[torch.Tensor, torch.Te
 @pytest.mark.parametrize(("loss", "beta"), [("topk_forward_kl", 0.0), ("topk_reverse_kl", 1.0)])
 def test_all_tokens_listed_are_the_whole_law(loss: ListedLoss, beta: float) -> None:
     student, teacher = make_model(seed=1), make_model(seed=2)
-    whole, whole_grad, whole_part = loss_and_gradient(LocalDistribution(teacher, beta=beta, as_student=True), student)
+    whole, whole_grad, whole_part = loss_and_gradient(LocalDistribution(teacher, beta=beta, plain=True), student)
     ours, grad, part = loss_and_gradient(ViewSignal(ListedView(LocalLaws(teacher, top_k=97), loss)), student)
     torch.testing.assert_close(ours, whole, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(grad, whole_grad, rtol=1e-3, atol=1e-5)
@@ -69,7 +69,7 @@ def test_the_policy_gradient_has_the_reverse_kl_as_its_mean() -> None:
         law = student(torch.tensor([prompt])).logits[0, -1].softmax(-1)
     sampled = ViewSignal(ListedView(LocalLaws(teacher, top_k=1), "policy_gradient"))
     mean = (law[:, None] * gradient(sampled, list(range(97)))).sum(0)
-    (exact,) = gradient(LocalDistribution(teacher, beta=1.0, as_student=True), [9])
+    (exact,) = gradient(LocalDistribution(teacher, beta=1.0, plain=True), [9])
     torch.testing.assert_close(mean, exact, rtol=1e-3, atol=1e-5)
 
 
