@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 
 from opd.config import RunConfig
-from opd.errors import RunFailedError
+from opd.errors import EXIT_UNUSABLE_INPUT, InputError, RunFailedError
 from opd.teachers.probe_report import ProbeReport
 
 _PATIENCE_S = 120.0  # a dead server costs two attempts of half a minute; everything else takes seconds
@@ -24,6 +24,7 @@ def probe_apart(config: RunConfig, *, key: str | None, environment: Mapping[str,
     """What `opd.teachers.probe.probe` finds out.
 
     Raises:
+        InputError: the configuration cannot be probed; in the probe's words.
         RunFailedError: the process did not come to an answer.
     """
     request = json.dumps({"config": config.model_dump(mode="json"), "key": key})
@@ -40,6 +41,9 @@ def probe_apart(config: RunConfig, *, key: str | None, environment: Mapping[str,
         raise RunFailedError(
             f"The teacher could not be probed within {_PATIENCE_S:g} s.", hint="Look at the server, then try again."
         ) from None
+    if done.returncode == EXIT_UNUSABLE_INPUT:
+        refusal = json.loads(done.stdout)
+        raise InputError(refusal["message"], hint=refusal["hint"])
     try:
         return ProbeReport.model_validate_json(done.stdout)
     except ValidationError:

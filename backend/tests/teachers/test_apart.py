@@ -10,7 +10,7 @@ from fake_servers import MODEL, Brain, fake_server
 from loopback import dead_port, serving
 from opd.config import parse_config
 from opd.demo.settings import demo_config
-from opd.errors import RunFailedError
+from opd.errors import InputError, RunFailedError
 from opd.jobs import child_environment
 from opd.keys import Keys
 from opd.preflight import preflight
@@ -72,3 +72,10 @@ def test_a_key_goes_to_the_server_and_into_no_item(tmp_path: Path) -> None:
     assert "key-of-the-local-server" not in str(items)
     (pair,) = [item for item in items if item.id == "pair"]
     assert (pair.status, pair.detail) == ("ok", "It grades the student token by token, top-20.")
+
+
+def test_an_address_that_is_none_is_refused_in_words_and_not_called_a_failure() -> None:
+    teacher = {"type": "server", "model": "x", "base_url": "http://127.0.0.1:1/v1?key=1"}
+    config = parse_config({"student": {"model": "no/such"}, "teacher": teacher, "data": {"path": "p.jsonl"}})
+    with pytest.raises(InputError, match="address"):
+        probe_apart(config, key=None, environment=child_environment())
