@@ -5,14 +5,12 @@ No path comes from outside: an export lies in `exports/<form>` of its run. The c
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 
 from filelock import FileLock
 
-from opd.errors import BusyError, NotFoundError, StorageError
-from opd.jobs import child_environment
+from opd.errors import BusyError, NotFoundError
+from opd.jobs import spawn_detached
 from opd.store.exports import ExportForm, ExportRecord, export_records, exports_path, write_record
 from opd.store.runs import ACTIVE, RunFolder
 
@@ -53,21 +51,11 @@ def running(run: RunFolder) -> ExportRecord | None:
 
 def _spawn(run: RunFolder, form: ExportForm, precision: str, step: int | None) -> int:
     chosen = [] if step is None else [str(step)]
-    try:
-        with open(run.path / "export.log", "ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, *EXPORTER, str(run.path), form, precision, *chosen],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=child_environment(),
-                cwd=run.path,
-                start_new_session=True,
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            )
-    except OSError as error:
-        raise StorageError(
-            f"The export's process could not be started: {error.strerror}.", hint="Free memory or disk and try again."
-        ) from None
+    child = spawn_detached(
+        [*EXPORTER, str(run.path), form, precision, *chosen],
+        log=run.path / "export.log",
+        folder=run.path,
+        whose="export",
+    )
     threading.Thread(target=child.wait, daemon=True, name=f"export-{run.run_id}").start()
     return child.pid

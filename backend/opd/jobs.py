@@ -286,22 +286,9 @@ class Jobs:
         return run, config
 
     def _spawn(self, run: RunFolder, config: RunConfig) -> None:
-        try:
-            with open(run.log_path, "ab") as log:
-                child = subprocess.Popen(
-                    [sys.executable, *PIPELINE, str(run.path)],
-                    stdin=subprocess.PIPE,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    env=child_environment(),
-                    cwd=run.path,
-                    start_new_session=True,
-                    creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-                )
-        except OSError as error:
-            raise StorageError(
-                f"The run's process could not be started: {error.strerror}.", hint="Free memory or disk and try again."
-            ) from None
+        child = spawn_detached(
+            [*PIPELINE, str(run.path)], log=run.log_path, folder=run.path, whose="run", stdin=subprocess.PIPE
+        )
         run.record_process(child.pid)
         _hand_over_keys(child, self._keys.collect(needed_keys(config)))
         threading.Thread(target=_wait_for, args=(child, run), daemon=True, name=f"wait-{run.run_id}").start()
@@ -355,6 +342,38 @@ def child_environment() -> dict[str, str]:
     kept["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([package_root, *others]))
     kept["PYTHONUNBUFFERED"] = "1"
     return kept
+
+
+def spawn_detached(
+    arguments: Sequence[str], *, log: Path, folder: Path, whose: str, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """A Python process in a session of its own, which outlives its studio.
+
+    Args:
+        arguments: of the interpreter.
+        log: what it prints is appended there.
+        folder: where it works.
+        whose: run or export, for the message.
+
+    Raises:
+        StorageError: it could not be started.
+    """
+    try:
+        with log.open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=stdin,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=child_environment(),
+                cwd=folder,
+                start_new_session=True,
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+            )
+    except OSError as error:
+        raise StorageError(
+            f"The {whose}'s process could not be started: {error.strerror}.", hint="Free memory or disk and try again."
+        ) from None
 
 
 def _hand_over_keys(child: subprocess.Popen[bytes], keys: dict[str, str]) -> None:

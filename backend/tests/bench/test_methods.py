@@ -20,7 +20,7 @@ from opd.errors import RunFailedError
 
 def outcome(shares: list[float], **changes: object) -> Outcome:
     facts = {"reverse_kl": 0.5, "teacher_tokens": 100, "usd": 0.0, "seconds": 1.0, **changes}
-    return Outcome({f"prompt {i}": share for i, share in enumerate(shares)}, **facts)  # type: ignore[arg-type]
+    return Outcome({f"prompt {i}": share for i, share in enumerate(shares)}, **facts)  # type: ignore[arg-type]  # by name
 
 
 def short(lab: Lab) -> RunConfig:

@@ -44,7 +44,7 @@ def test_nothing_differs_after_kills(tmp_path: Path, name: str) -> None:
 
 
 def die_before_the_exit_record() -> None:
-    RunFolder.end = lambda *args, **options: die()  # type: ignore[method-assign]
+    RunFolder.end = lambda *args, **options: die()  # type: ignore[method-assign]  # the kill comes where the end would be written
 
 
 def test_a_run_killed_between_its_last_word_and_its_exit_record_ends_once(tmp_path: Path) -> None:
