@@ -19,7 +19,7 @@ def split_address(base_url: str) -> tuple[str, str]:
     parts = urlsplit(base_url.strip())
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ConfigError(
-            "teacher.base_url is no address of an API; expected something like http://127.0.0.1:8000/v1.",
+            "The teacher's base_url is no address of an API; expected something like http://127.0.0.1:8000/v1.",
             hint="Give scheme, host, port and path, without a query.",
         )
     if parts.username or parts.password:
@@ -73,6 +73,6 @@ def _refuse_link_local(host: str) -> None:
         return
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         raise ConfigError(
-            f"{host} is no address of a teacher (link-local, multicast or unspecified).",
+            f"The teacher's address {host} is link-local, multicast or unspecified; no teacher lives there.",
             hint="Give the address under which the server is reached.",
         )
