@@ -20,7 +20,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 import opd
-from opd.config import ChatTeacher, RunConfig, ServerTeacher, resolve_paths
+from opd.config import ChatModel, ChatTeacher, RunConfig, ServerTeacher, resolve_paths
 from opd.errors import BusyError, ConfigError, InputError, NotFoundError, StorageError
 from opd.events import RunFailure
 from opd.keys import VARIABLES, Keys, provider_of_server
@@ -313,20 +313,21 @@ def _kill(run: RunFolder) -> None:
 
 
 def needed_keys(config: RunConfig) -> list[str]:
-    """Providers whose key this run's process is given: its teacher's, and the model hub's for ids."""
-    needed = []
-    match config.teacher:
-        case ChatTeacher():
-            from opd.teachers.chat.endpoints import endpoint_of  # brings an HTTP client: only for whom it is needed
+    """Providers whose key this run's process is given: its teacher's, its judge's, and the model hub's for ids."""
+    needed = [provider_of_server(config.teacher.dialect)] if isinstance(config.teacher, ServerTeacher) else []
+    asked: list[ChatModel] = [config.teacher] if isinstance(config.teacher, ChatTeacher) else []
+    if config.evaluation.judge.model:
+        asked.append(config.evaluation.judge)
+    if asked:
+        from opd.teachers.chat.endpoints import endpoint_of  # brings an HTTP client: only for whom it is needed
 
+        for model in asked:
             with contextlib.suppress(ConfigError):  # the run says what is wrong with the id
-                needed.append(endpoint_of(config.teacher).key_name)
-        case ServerTeacher(dialect=dialect):
-            needed.append(provider_of_server(dialect))
+                needed.append(endpoint_of(model).key_name)
     models = [config.student.model, *([config.teacher.model] if config.teacher.type == "local" else [])]
     if any(not Path(model).exists() for model in models):
         needed.append("huggingface")
-    return [provider for provider in needed if provider in VARIABLES]
+    return [provider for provider in dict.fromkeys(needed) if provider in VARIABLES]
 
 
 def child_environment() -> dict[str, str]:

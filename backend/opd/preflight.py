@@ -75,6 +75,8 @@ def preflight(config: RunConfig, *, store: RunStore) -> list[PreflightItem]:
         ("disk", "Disk", lambda: _disk(config, store)),
         ("device", "Device", lambda: _device(config, store)),
     ]
+    if config.evaluation.judge.model:
+        looks.append(("judge", "Judge", lambda: _judge(config, store)))
     items: list[PreflightItem] = []
     try:
         found_out = _probe(config, store)
@@ -103,6 +105,14 @@ def _chat(config: RunConfig, store: RunStore) -> list[PreflightItem]:
     except OPDError as error:
         return [PreflightItem(id="teacher", status="fail", title="Teacher", detail=error.message, fix=error.hint)]
     return [PreflightItem(**asdict(item)) for item in found]
+
+
+def _judge(config: RunConfig, store: RunStore) -> Finding:
+    from opd.teachers.chat.readiness import look_at_judge
+
+    keys = Keys(store.root)
+    found = look_at_judge(config, lambda name: keys.presence_of(name).present)
+    return Finding(found.status, found.detail, found.fix)
 
 
 def _merged(items: list[PreflightItem], found_out: list[PreflightItem]) -> list[PreflightItem]:

@@ -7,6 +7,7 @@ The docstring under a field is also the help text on the page (through the JSON 
 
 from opd.config.base import SIGNAL_WORDS, Config, SignalKind
 from opd.config.data import DataConfig
+from opd.config.judge import JudgeConfig
 from opd.config.models import LoraConfig, StudentConfig
 from opd.config.objectives import (
     ContrastObjective,
@@ -32,12 +33,21 @@ from opd.config.stages import (
     SamplingConfig,
     WarmStartConfig,
 )
-from opd.config.teachers import ChatTeacher, LocalTeacher, ServerTeacher, Teacher, teacher_provides, usual_objectives
+from opd.config.teachers import (
+    ChatModel,
+    ChatTeacher,
+    LocalTeacher,
+    ServerTeacher,
+    Teacher,
+    teacher_provides,
+    usual_objectives,
+)
 
 __all__ = [
     "SIGNAL_WORDS",
     "AnswersConfig",
     "BaselineConfig",
+    "ChatModel",
     "ChatTeacher",
     "CheckpointConfig",
     "Config",
@@ -49,6 +59,7 @@ __all__ = [
     "GoldObjective",
     "GuidedObjective",
     "ImitationObjective",
+    "JudgeConfig",
     "LocalTeacher",
     "LoraConfig",
     "MarkObjective",

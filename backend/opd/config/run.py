@@ -111,6 +111,16 @@ class RunConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _the_judge_is_somebody_else(self) -> RunConfig:
+        judge = self.evaluation.judge
+        if judge.model and not judge.may_be_the_teacher and _bare_name(judge.model) == _bare_name(self.teacher.model):
+            raise ValueError(
+                f"evaluation.judge.model is the teacher itself ({self.teacher.model}), and a model prefers answers "
+                "that are like its own; choose another judge, or set evaluation.judge.may_be_the_teacher"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _lambda_says_what_is_done(self) -> RunConfig:
         if self.objective.type == "imitation" and self.on_policy_fraction:
             raise ValueError(
@@ -129,11 +139,24 @@ class RunConfig(Config):
             )
         return self
 
+    @property
+    def shows_imitation(self) -> bool:
+        """Whether a student that only imitated the teacher's answers is measured beside the trained one."""
+        return self.baseline.enabled or (self.warm_start.steps > 0 and self.objective.needs == "text")
+
     def as_yaml(self) -> str:
         """The complete configuration as YAML; reads back to an equal `RunConfig`."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def digest(self) -> str:
         """SHA-256 over the canonical JSON form: equal digests mean equal runs (on equal software and data)."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        data = self.model_dump(mode="json")
+        if not self.evaluation.judge.model:  # without a judge its settings decide nothing
+            del data["evaluation"]["judge"]
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return sha256(text.encode()).hexdigest()
+
+
+def _bare_name(model: str) -> str:
+    """The model's own name, whoever sells it and whatever its tag: openrouter/openai/gpt-4o:free is gpt-4o."""
+    return model.strip().rpartition("/")[2].partition(":")[0].lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from opd.config.base import Config
+from opd.config.judge import JudgeConfig
 
 
 class ExpansionConfig(Config):
@@ -76,3 +77,4 @@ class EvaluationConfig(Config):
     """Held-out prompts whose answers are recorded while the run goes on, so that you can read them."""
     probe_every_steps: int = Field(25, ge=1)
     """How often those answers are recorded."""
+    judge: JudgeConfig = JudgeConfig()

@@ -5,7 +5,7 @@ A new kind is a class here, a member of `Teacher`, and a file in `opd/teachers/`
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -48,13 +48,9 @@ class ServerTeacher(Config):
     """Requests under way at once."""
 
 
-class ChatTeacher(Config):
-    """A chat API: it returns answers and no log-probabilities of given text."""
+class ChatModel(Config):
+    """A model behind a chat API: where it is asked, what that costs, how much is asked at once."""
 
-    provides: ClassVar[tuple[SignalKind, ...]] = ("text",)
-    usual_objective: ClassVar[str] = "mark"
-    type: Literal["chat"] = "chat"
-    """A chat API of a provider (OpenAI, Anthropic, OpenRouter) or of a local server (Ollama, LM Studio)."""
     model: str = Field(min_length=1)
     """Provider and model, for example openai/gpt-4o-mini, anthropic/claude-3.5-sonnet, openrouter/… or local/…."""
     base_url: str | None = None
@@ -69,14 +65,23 @@ class ChatTeacher(Config):
     """Deadline of one request to its last byte, in seconds. A later answer counts as possibly paid."""
     max_concurrency: int = Field(8, ge=1, le=256)
     """Requests under way at once; fewer for a while when the provider says that it is busy."""
-    reply_form: Literal["json", "lines"] = "json"
-    """How it replies where a reply has parts: JSON, or plain lines for a model too small for JSON (the bundled one)."""
 
     @model_validator(mode="after")
-    def _a_price_has_two_sides(self) -> ChatTeacher:
+    def _a_price_has_two_sides(self) -> Self:
         if (self.input_usd_per_million is None) != (self.output_usd_per_million is None):
             raise ValueError("type both input_usd_per_million and output_usd_per_million, or neither")
         return self
+
+
+class ChatTeacher(ChatModel):
+    """A chat API: it returns answers and no log-probabilities of given text."""
+
+    provides: ClassVar[tuple[SignalKind, ...]] = ("text",)
+    usual_objective: ClassVar[str] = "mark"
+    type: Literal["chat"] = "chat"
+    """A chat API of a provider (OpenAI, Anthropic, OpenRouter) or of a local server (Ollama, LM Studio)."""
+    reply_form: Literal["json", "lines"] = "json"
+    """How it replies where a reply has parts: JSON, or plain lines for a model too small for JSON (the bundled one)."""
 
 
 Teacher = Annotated[LocalTeacher | ServerTeacher | ChatTeacher, Field(discriminator="type")]

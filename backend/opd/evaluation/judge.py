@@ -1,7 +1,8 @@
 """A language model as judge: pairwise preference, blind and in both orders, and rubric scores.
 
-In: `ask`, which sends one prompt to the judge and returns its text; questions and answers. Out: scores by prompt.
-Knows nothing of providers, caches or budgets: `ask` may answer from a cache and raises when the budget is reached.
+In: `ask`, which sends prompts to the judge and returns their replies in order; questions and answers. Out: scores by
+prompt. Knows nothing of providers, caches or budgets: `ask` may answer from a cache and raises when the budget is
+reached.
 
 A judge that prefers a position says so by contradicting itself when the answers are swapped; a pair is won only if it
 wins in both orders, so a judge that always names the first answer gives 100 % ties. The instructions lie in
@@ -11,8 +12,8 @@ wins in both orders, so a judge that always names the first answer gives 100 % t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -21,7 +22,8 @@ from typing import Literal
 
 PAIRWISE_PROMPT = "pairwise.v1"
 RUBRIC_PROMPT = "rubric.v1"
-Ask = Callable[[str], str]
+Ask = Callable[[Sequence[str]], Sequence[str]]
+JudgedAgainst = Literal["before", "sft"]
 Choice = Literal["candidate", "baseline", "tie"]
 _VERDICT = re.compile(r"VERDICT: (1|2|TIE)")
 _CRITERION = re.compile(r"CRITERION ([0-9]+): (MET|NOT MET)")
@@ -66,6 +68,26 @@ class JudgeRecord:
 
 
 @dataclass(frozen=True)
+class RubricScore:
+    """The weighted share of criteria that one answer meets, 0..1; None where the judge's reply could not be read."""
+
+    prompt_id: str
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Everything that a judge said in a run.
+
+    `pairs`: the student after training against each baseline's answers; `rubric`: each student's answers by criteria.
+    """
+
+    judge: str = ""
+    pairs: Mapping[JudgedAgainst, Sequence[PairScore]] = field(default_factory=dict)
+    rubric: Mapping[str, Sequence[RubricScore]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Criterion:
     """One thing that a good answer does; `weight` relative to the others."""
 
@@ -73,28 +95,34 @@ class Criterion:
     weight: float = 1.0
 
 
-def judge_pair(ask: Ask, pair: AnswerPair) -> PairScore:
-    """One pair in both orders. Equal answers are a tie that needs no judge."""
-    if pair.candidate.strip() == pair.baseline.strip():
-        return PairScore(pair.prompt_id, ("tie", "tie"), 0.5)
-    forth = _choice(ask(pairwise_prompt(pair.question, pair.candidate, pair.baseline)), ("candidate", "baseline"))
-    back = _choice(ask(pairwise_prompt(pair.question, pair.baseline, pair.candidate)), ("baseline", "candidate"))
+def judge_pairs(ask: Ask, pairs: Sequence[AnswerPair]) -> list[PairScore]:
+    """All pairs in both orders. Equal answers are a tie that needs no judge."""
+    open_pairs = [pair for pair in pairs if not _are_equal(pair)]
+    prompts = [
+        pairwise_prompt(pair.question, first, second)
+        for pair in open_pairs
+        for first, second in ((pair.candidate, pair.baseline), (pair.baseline, pair.candidate))
+    ]
+    replies = iter(ask(prompts) if prompts else ())
+    return [
+        PairScore(pair.prompt_id, ("tie", "tie"), 0.5)
+        if _are_equal(pair)
+        else _read_pair(pair.prompt_id, next(replies), next(replies))
+        for pair in pairs
+    ]
+
+
+def _are_equal(pair: AnswerPair) -> bool:
+    return pair.candidate.strip() == pair.baseline.strip()
+
+
+def _read_pair(prompt_id: str, forth_reply: str, back_reply: str) -> PairScore:
+    forth = _choice(forth_reply, ("candidate", "baseline"))
+    back = _choice(back_reply, ("baseline", "candidate"))
     if forth is None or back is None:
-        return PairScore(pair.prompt_id, (forth, back), None)
+        return PairScore(prompt_id, (forth, back), None)
     score = {"candidate": 1.0, "baseline": 0.0, "tie": 0.5}[forth] if forth == back else 0.5
-    return PairScore(pair.prompt_id, (forth, back), score)
-
-
-def judge_pairs(
-    ask: Ask, pairs: Sequence[AnswerPair], progress: Callable[[int, int], None] | None = None
-) -> list[PairScore]:
-    """All pairs, in order. `progress` gets (done, all) after each."""
-    scores: list[PairScore] = []
-    for pair in pairs:
-        scores.append(judge_pair(ask, pair))
-        if progress:
-            progress(len(scores), len(pairs))
-    return scores
+    return PairScore(prompt_id, (forth, back), score)
 
 
 def record(scores: Sequence[PairScore]) -> JudgeRecord:
@@ -117,8 +145,13 @@ def record(scores: Sequence[PairScore]) -> JudgeRecord:
     )
 
 
-def rubric_score(ask: Ask, question: str, answer: str, criteria: Sequence[Criterion]) -> float | None:
-    """Weighted share of criteria that the answer meets, 0..1; None where the judge's reply could not be read.
+def rubric_scores(
+    ask: Ask, answers: Sequence[tuple[str, str, str]], criteria: Sequence[Criterion]
+) -> list[RubricScore]:
+    """Answers by criteria.
+
+    Args:
+        answers: (prompt id, question, answer).
 
     Raises:
         ValueError: there is no criterion with a positive weight.
@@ -126,10 +159,16 @@ def rubric_score(ask: Ask, question: str, answer: str, criteria: Sequence[Criter
     total = sum(criterion.weight for criterion in criteria)
     if total <= 0:
         raise ValueError("A rubric needs at least one criterion with a positive weight.")
-    met = _met(ask(rubric_prompt(question, answer, criteria)), len(criteria))
-    if met is None:
-        return None
-    return sum(c.weight for c, is_met in zip(criteria, met, strict=True) if is_met) / total
+    replies = ask([rubric_prompt(question, answer, criteria) for _, question, answer in answers])
+    found = [_met(reply, len(criteria)) for reply in replies]
+    return [
+        RubricScore(prompt_id, None if met is None else _weight_met(met, criteria) / total)
+        for (prompt_id, _, _), met in zip(answers, found, strict=True)
+    ]
+
+
+def _weight_met(met: Sequence[bool], criteria: Sequence[Criterion]) -> float:
+    return sum(criterion.weight for criterion, is_met in zip(criteria, met, strict=True) if is_met)
 
 
 def pairwise_prompt(question: str, first: str, second: str) -> str:

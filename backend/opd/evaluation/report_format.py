@@ -23,6 +23,7 @@ RECOMMENDATIONS = {
 METRIC_NAMES = {
     "exact_match": "Right answers",
     "judge_win_rate": "Preferred by the judge",
+    "rubric_score": "Criteria met, by the judge",
     "reverse_kl": "Reverse KL, nats per token",
     "teacher_nll": "Teacher's NLL of the student's text, nats per token",
     "truncated": "Cut off at the length limit",
@@ -51,7 +52,7 @@ CHARTS = (
     ("truncated_share", "Completions cut off", "share of a step"),
     ("learning_rate", "Learning rate", ""),
 )
-_SHARES = {"exact_match", "judge_win_rate", "truncated", "repeated", "refused"}
+_SHARES = {"exact_match", "judge_win_rate", "rubric_score", "truncated", "repeated", "refused"}
 _MAX_LIVE_STEPS = 5
 
 

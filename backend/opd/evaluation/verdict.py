@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from opd.evaluation import wording
-from opd.evaluation.judge import PairScore
+from opd.evaluation.judge import Judgement, record
 from opd.evaluation.results import Evaluation
 from opd.evaluation.statistics import (
     Comparison,
@@ -36,11 +36,13 @@ from opd.evaluation.summary import METRICS, Subject, per_prompt
 from opd.events import AlarmRaised, VerdictLine, VerdictReached
 
 SIGNIFICANCE = 0.01
-JUDGE_METRIC = "judge_win_rate"
+JUDGE_METRIC, RUBRIC_METRIC = "judge_win_rate", "rubric_score"
 Conclusion = Literal["better", "no_significant_change", "worse"]
 Baseline = Literal["before", "sft"]
 _BASELINES: tuple[Baseline, ...] = ("before", "sft")
+_JUDGED = frozenset({JUDGE_METRIC, RUBRIC_METRIC})
 _JUDGE_LEAST_CHANGE = 0.01
+_NOBODY = Judgement()
 # A gate closes when a harm rose by this much to at least this level: small enough to protect, large enough that a few
 # truncated answers do not take away a real gain.
 _GATE_RISE, _GATE_LEVEL = 0.10, 0.15
@@ -62,7 +64,7 @@ class _Line:
     def event(self) -> VerdictLine:
         return VerdictLine(
             metric=self.metric,
-            better_is="higher" if self.metric == JUDGE_METRIC else METRICS[self.metric].better_is,
+            better_is="higher" if self.metric in _JUDGED else METRICS[self.metric].better_is,
             baseline=self.baseline,
             difference=self.comparison.difference,
             conclusion=self.conclusion,
@@ -72,7 +74,7 @@ class _Line:
 def reach_verdict(
     evaluations: Mapping[Subject, Evaluation],
     *,
-    judged: Mapping[Baseline, Sequence[PairScore]] | None = None,
+    judged: Judgement = _NOBODY,
     alarms: Sequence[AlarmRaised] = (),
     baseline_name: str = "tuned imitation",
     seed: int = 0,
@@ -81,7 +83,7 @@ def reach_verdict(
 
     Args:
         evaluations: by subject; before and after are needed for any conclusion.
-        judged: scores of after against a baseline's answers (1 after is better, 0 the baseline, 0.5 tie).
+        judged: what a judge said of the answers, where one was asked.
         alarms: raised in the run; the critical ones are repeated in the notes.
         baseline_name: what the sft baseline is called in sentences.
     """
@@ -92,14 +94,14 @@ def reach_verdict(
             headline=f"Not measured: there is no evaluation of the student {missing} training.",
             notes=["Keep evaluation.enabled on and hold out prompts to get a verdict."],
         )
-    lines = _lines(evaluations, judged or {}, seed)
+    lines = _lines(evaluations, judged, seed)
     decisive = _decisive(lines, "before")
     gates = _gates(evaluations, decisive, lines)
     conclusion: Literal["better", "no_significant_change", "worse", "not_measured"] = "not_measured"
     if decisive:
         conclusion = _ORDER[max(0, _ORDER.index(decisive.conclusion) - 1)] if gates else decisive.conclusion
     sft = _decisive(lines, "sft")
-    sft_gain = _line(evaluations, {}, "exact_match", "before", "sft", seed)
+    sft_gain = _line(evaluations, _NOBODY, "exact_match", "before", "sft", seed)
     return VerdictReached(
         conclusion=conclusion,
         headline=_headline(evaluations, lines, decisive, conclusion, gates, baseline_name),
@@ -110,21 +112,21 @@ def reach_verdict(
             *_teacher_notes(evaluations, decisive),
             *_evidence_notes(decisive),
             *_divergence_notes(lines, decisive),
+            *_judge_notes(judged, lines),
             *[wording.alarm(alarm) for alarm in alarms if alarm.severity == "critical"],
         ],
         recommended=_recommend(conclusion, decisive, sft, sft_gain),
     )
 
 
-def _lines(
-    evaluations: Mapping[Subject, Evaluation], judged: Mapping[Baseline, Sequence[PairScore]], seed: int
-) -> list[_Line]:
+def _lines(evaluations: Mapping[Subject, Evaluation], judged: Judgement, seed: int) -> list[_Line]:
     """Every metric that both sides have, the deciding ones first. Lengths are neither good nor bad: no line."""
     found = [
         line
         for metric in (
             "exact_match",
             JUDGE_METRIC,
+            RUBRIC_METRIC,
             *(m for m in METRICS if m not in ("exact_match", "completion_tokens")),
         )
         for baseline in _BASELINES
@@ -136,15 +138,21 @@ def _lines(
 
 def _line(
     evaluations: Mapping[Subject, Evaluation],
-    judged: Mapping[Baseline, Sequence[PairScore]],
+    judged: Judgement,
     metric: str,
     baseline: Baseline,
     subject: Subject,
     seed: int,
 ) -> _Line | None:
     if metric == JUDGE_METRIC:
-        left = PerPrompt.of((s.prompt_id, s.score, 1.0) for s in judged.get(baseline, ()) if s.score is not None)
+        left = PerPrompt.of((s.prompt_id, s.score, 1.0) for s in judged.pairs.get(baseline, ()) if s.score is not None)
         right = PerPrompt.of((prompt_id, 0.5, 1.0) for prompt_id in left.ids)
+        is_share, least = True, _JUDGE_LEAST_CHANGE
+    elif metric == RUBRIC_METRIC:
+        left, right = (
+            PerPrompt.of((s.prompt_id, s.score, 1.0) for s in judged.rubric.get(who, ()) if s.score is not None)
+            for who in (subject, baseline)
+        )
         is_share, least = True, _JUDGE_LEAST_CHANGE
     else:
         if baseline not in evaluations or subject not in evaluations:
@@ -156,7 +164,7 @@ def _line(
     comparison = compare(left, right, is_share=is_share, seed=seed)
     if metric in METRICS and METRICS[metric].is_relative:
         least *= max(abs(left.mean), abs(right.mean))
-    higher_is_better = metric == JUDGE_METRIC or METRICS[metric].better_is == "higher"
+    higher_is_better = metric in _JUDGED or METRICS[metric].better_is == "higher"
     conclusion = _conclude(comparison, least, higher_is_better=higher_is_better)
     return _Line(metric, baseline, left.mean, right.mean, comparison, conclusion)
 
@@ -273,6 +281,15 @@ def _divergence_notes(lines: Sequence[_Line], decisive: _Line | None) -> list[st
     if kl is None or kl.left >= kl.right or (decisive is not None and decisive.conclusion == "better"):
         return []
     return [wording.falling_kl(kl.right, kl.left, is_decided=decisive is not None)]
+
+
+def _judge_notes(judged: Judgement, lines: Sequence[_Line]) -> list[str]:
+    """How the judge judged, and where it contradicts what was graded, its rubric included."""
+    notes = [wording.judge_record(judged.judge, against, record(scores)) for against, scores in judged.pairs.items()]
+    said = {line.metric: line.conclusion for line in lines if line.baseline == "before"}
+    preferred = said.get(JUDGE_METRIC)
+    contradicted = [m for m in ("exact_match", RUBRIC_METRIC) if {preferred, said.get(m)} == {"better", "worse"}]
+    return notes + [wording.judge_disagrees(preferred == "better", metric) for metric in contradicted]
 
 
 def _recommend(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from opd.evaluation.judge import JudgeRecord
 from opd.events import AlarmRaised, Interval
 
 _OPENING = {"better": "Better", "no_significant_change": "No significant change", "worse": "Worse"}
+_LEANS = 0.2  # from one half; of single decisions that name the first answer
 _HARMS = {
     "truncated": "of the answers are now cut off at the length limit",
     "repeated": "of the answers now end in a loop",
@@ -136,6 +138,32 @@ def too_few_prompts(gap: Interval, detectable: float, needed: int | None) -> str
     if needed is None or needed > 1_000_000:
         return f"{shown}."
     return f"{shown}; to show one of {points(gap.mean)} points takes about {roughly(needed)}."
+
+
+def judge_record(judge: str, against: str, record: JudgeRecord) -> str:
+    """How a judge judged, and what tells whether to trust it."""
+    other = "the student before" if against == "before" else "imitation"
+    text = (
+        f"{judge or 'The judge'} compared {record.num_pairs:,} pairs of answers with those of {other}, blind and in "
+        f"both orders: {percent(record.won)} won, {percent(record.tied)} tied, {percent(record.lost)} lost."
+    )
+    if record.first_share is not None:
+        text += f" It named the first answer in {percent(record.first_share)} of its decisions."
+        if abs(record.first_share - 0.5) > _LEANS:
+            text += " It leans to a position: a pair is won only in both orders, so that makes ties and no winner."
+    if record.num_unreadable:
+        text += f" {record.num_unreadable:,} of its replies could not be read and count for nothing."
+    return text
+
+
+def judge_disagrees(prefers_after: bool, other: str) -> str:
+    """Two measures of the same answers contradict each other."""
+    graded = "the graded answers got" if other == "exact_match" else "the rubric scores got"
+    liked, course = ("prefers", "worse") if prefers_after else ("does not prefer", "better")
+    return (
+        f"The judge {liked} the trained student's answers, while {graded} {course}: read the samples before you rely "
+        "on either."
+    )
 
 
 def suggestive(p_value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from opd.evaluation.judge import Judgement
 from opd.evaluation.report import write_reports
 from opd.evaluation.verdict import reach_verdict
 from opd.pipeline.answers_only.answering import answer
@@ -12,6 +13,7 @@ from opd.pipeline.answers_only.training import tell_training
 from opd.pipeline.baseline import Baseline
 from opd.pipeline.distillation import distill
 from opd.pipeline.imitation import needs_answers, teacher_answers
+from opd.pipeline.judging import judge_answers
 from opd.pipeline.measuring import Measurements
 from opd.pipeline.reporter import Reporter, StopRequested
 from opd.pipeline.warm_start import warm_start, warm_started
@@ -32,12 +34,12 @@ def walk(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) -> None
     resuming = reporter.seq > 0
     bench = set_up(folder, reporter, keys)
     try:
-        _stages(bench, reporter, resuming=resuming)
+        _stages(bench, reporter, keys, resuming=resuming)
     finally:
         bench.teacher.close()
 
 
-def _stages(bench: Workbench, reporter: Reporter, *, resuming: bool) -> None:
+def _stages(bench: Workbench, reporter: Reporter, keys: Mapping[str, str], *, resuming: bool) -> None:
     config, measurements, watcher = bench.config, Measurements(bench), Watcher(bench)
     measurements.of_model("before", bench.student.model, "evaluating_before")
     watcher.first_samples()
@@ -68,12 +70,13 @@ def _stages(bench: Workbench, reporter: Reporter, *, resuming: bool) -> None:
         baseline.finish(watcher.beside)
     elif config.warm_start.steps and config.objective.needs == "text":
         measurements.of_model("sft", warm_started(bench), "evaluating_after")
+    judged = judge_answers(bench, measurements.evaluations, keys)
     reporter.phase("finalizing")
-    _conclude(bench, measurements)
+    _conclude(bench, measurements, judged)
     write_reports(bench.folder)
 
 
-def _conclude(bench: Workbench, measurements: Measurements) -> None:
+def _conclude(bench: Workbench, measurements: Measurements, judged: Judgement) -> None:
     """The verdict, if there is something to judge by; said once."""
     config = bench.config
     if not (config.evaluation.enabled and bench.prompts.test):
@@ -83,6 +86,7 @@ def _conclude(bench: Workbench, measurements: Measurements) -> None:
     tuned = len(rates) > 1
     verdict = reach_verdict(
         measurements.evaluations,
+        judged=judged,
         alarms=summary.alarms,
         baseline_name="tuned imitation" if tuned else "imitation",
         seed=config.seed,

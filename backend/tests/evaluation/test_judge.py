@@ -9,18 +9,31 @@ import pytest
 
 from opd.evaluation.judge import (
     AnswerPair,
+    Ask,
     Criterion,
-    judge_pair,
+    PairScore,
     judge_pairs,
     pairwise_prompt,
     record,
     rubric_prompt,
-    rubric_score,
+    rubric_scores,
 )
 
 
 def pair(number: int = 0, candidate: str = "The margin rose to 45 %.", baseline: str = "It rose.") -> AnswerPair:
     return AnswerPair(f"p{number}", "What happened to the margin?", candidate, baseline)
+
+
+def one_by_one(ask: Callable[[str], str]) -> Ask:
+    return lambda prompts: [ask(prompt) for prompt in prompts]
+
+
+def judge_pair(ask: Callable[[str], str], pair: AnswerPair) -> PairScore:
+    return judge_pairs(one_by_one(ask), [pair])[0]
+
+
+def rubric_score(ask: Callable[[str], str], question: str, answer: str, criteria: list[Criterion]) -> float | None:
+    return rubric_scores(one_by_one(ask), [("p", question, answer)], criteria)[0].score
 
 
 def answers_in(prompt: str) -> list[str]:
@@ -39,7 +52,7 @@ def prefers(key: Callable[[str], float]) -> Callable[[str], str]:
 
 @pytest.mark.parametrize("always", ["1", "2"])
 def test_a_judge_of_positions_gives_only_ties(always: str) -> None:
-    scores = judge_pairs(lambda prompt: f"VERDICT: {always}", [pair(i) for i in range(20)])
+    scores = judge_pairs(one_by_one(lambda prompt: f"VERDICT: {always}"), [pair(i) for i in range(20)])
     assert {score.score for score in scores} == {0.5}
     judged = record(scores)
     assert judged.tied == 1.0
@@ -50,7 +63,7 @@ def test_a_judge_of_content_is_believed_whichever_side_is_better() -> None:
     assert judge_pair(prefers(len), pair()).score == 1.0
     assert judge_pair(prefers(lambda text: -len(text)), pair()).score == 0.0
     assert judge_pair(prefers(lambda text: 0), pair()).score == 0.5
-    judged = record(judge_pairs(prefers(len), [pair(0), pair(1, "It.", "It rose.")]))
+    judged = record(judge_pairs(one_by_one(prefers(len)), [pair(0), pair(1, "It.", "It rose.")]))
     assert (judged.won, judged.lost, judged.tied, judged.first_share) == (0.5, 0.5, 0.0, 0.5)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from opd.evaluation.judge import AnswerPair, PairScore, judge_pairs
+from opd.evaluation.judge import AnswerPair, Judgement, PairScore, RubricScore, judge_pairs
 from opd.evaluation.results import Evaluation, GradedAnswer, ScoredSample
 from opd.evaluation.summary import summarize
 from opd.evaluation.verdict import reach_verdict
@@ -203,7 +203,7 @@ def judged(winner: str, num: int = 60) -> list[PairScore]:
         place = prompt.index("new ") < prompt.index("old ")
         return f"VERDICT: {1 if place == (winner == 'new') else 2}"
 
-    return judge_pairs(ask, pairs)
+    return judge_pairs(lambda prompts: [ask(prompt) for prompt in prompts], pairs)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def judged(winner: str, num: int = 60) -> list[PairScore]:
 def test_a_judge_decides_where_nothing_else_can(winner: str, conclusion: str) -> None:
     found = reach_verdict(
         {"before": evaluation("before", None, num=60), "after": evaluation("after", None, num=60)},
-        judged={"before": judged(winner)},
+        judged=Judgement("judge/x", {"before": judged(winner)}),
     )
     assert found.conclusion == conclusion
     assert found.lines[0].metric == "judge_win_rate"
@@ -223,10 +223,37 @@ def test_a_judge_decides_where_nothing_else_can(winner: str, conclusion: str) ->
 def test_graded_answers_decide_before_a_judge() -> None:
     found = reach_verdict(
         {"before": evaluation("before", first(0.3, 60)), "after": evaluation("after", first(0.8, 60))},
-        judged={"before": judged("old")},
+        judged=Judgement("judge/x", {"before": judged("old")}),
     )
     assert found.conclusion == "better"
     assert [line.conclusion for line in found.lines[:2]] == ["better", "worse"]
+    assert any("does not prefer" in note and "read the samples" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("winner", "first"), [("1", "100 %"), ("new", "50 %")])
+def test_how_the_judge_judged_stands_beside_the_verdict(winner: str, first: str) -> None:
+    found = reach_verdict(
+        {"before": evaluation("before", None, num=60), "after": evaluation("after", None, num=60)},
+        judged=Judgement("judge/x", {"before": judged(winner)}),
+    )
+    note = next(note for note in found.notes if note.startswith("judge/x compared 60 pairs"))
+    assert f"the first answer in {first}" in note
+    assert ("leans to a position" in note) == (winner == "1")
+
+
+def test_criteria_give_a_line_of_their_own_and_never_decide() -> None:
+    rubric = {
+        "before": [RubricScore(f"p{i}", 0.25) for i in range(60)],
+        "after": [RubricScore(f"p{i}", 1.0 if i % 4 else None) for i in range(60)],
+    }
+    found = reach_verdict(
+        {"before": evaluation("before", None, num=60), "after": evaluation("after", None, num=60)},
+        judged=Judgement("judge/x", {"before": judged("old")}, rubric),
+    )
+    assert found.conclusion == "worse"
+    line = next(line for line in found.lines if line.metric == "rubric_score")
+    assert (line.conclusion, line.difference.mean, line.difference.num) == ("better", 0.75, 45)
+    assert any("rubric scores got better" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +266,7 @@ def test_a_judge_is_not_believed_when_answers_only_got_longer(teacher_tokens: in
     }
     if teacher_tokens:
         evaluations["teacher"] = evaluation("teacher", None, num=60, tokens=teacher_tokens)
-    assert reach_verdict(evaluations, judged={"before": judged("new")}).conclusion == conclusion
+    assert reach_verdict(evaluations, judged=Judgement("judge/x", {"before": judged("new")})).conclusion == conclusion
 
 
 # --- which artefact, which regime -----------------------------------------------------------------------

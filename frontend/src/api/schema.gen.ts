@@ -592,9 +592,32 @@ export type DataConfig = {
   /** Separate file on which the baseline's learning rate is chosen. None: a part of the training prompts. */
   validation_path: string | null;
 };
+export type JudgeConfig = {
+  /** Address of an OpenAI-compatible server. None: the provider's own. Only the key named `local` is sent there. */
+  base_url: string | null;
+  /** What a good answer does, one thing each; the share that is met is the rubric score. Empty: no rubric. */
+  criteria: string[];
+  /** Price of a million input tokens, typed by you. None: from the dated price data. */
+  input_usd_per_million: number | null;
+  /** Requests under way at once; fewer for a while when the provider says that it is busy. */
+  max_concurrency: number;
+  /** Held-out prompts judged at most; each takes two questions for every model that is compared. */
+  max_prompts: number;
+  /** Let the teacher judge its own student. Off: a model prefers answers that are like its own. */
+  may_be_the_teacher: boolean;
+  /** Provider and model of the judge, for example anthropic/claude-3.5-sonnet or local/…. Empty: nothing is judged. */
+  model: string;
+  /** Price of a million output tokens, typed by you. None: from the dated price data. */
+  output_usd_per_million: number | null;
+  /** Output tokens that a reasoning model may use on top of the answer's length; they are billed as output. */
+  thinking_tokens: number;
+  /** Deadline of one request to its last byte, in seconds. A later answer counts as possibly paid. */
+  timeout_s: number;
+};
 export type EvaluationConfig = {
   /** Measure before and after, and give a verdict. */
   enabled: boolean;
+  judge: JudgeConfig;
   /** Held-out prompts used at most. */
   max_prompts: number;
   /** How often those answers are recorded. */
@@ -1182,9 +1205,32 @@ export type DataConfig2 = {
   /** Separate file on which the baseline's learning rate is chosen. None: a part of the training prompts. */
   validation_path?: string | null;
 };
+export type JudgeConfig2 = {
+  /** Address of an OpenAI-compatible server. None: the provider's own. Only the key named `local` is sent there. */
+  base_url?: string | null;
+  /** What a good answer does, one thing each; the share that is met is the rubric score. Empty: no rubric. */
+  criteria?: string[];
+  /** Price of a million input tokens, typed by you. None: from the dated price data. */
+  input_usd_per_million?: number | null;
+  /** Requests under way at once; fewer for a while when the provider says that it is busy. */
+  max_concurrency?: number;
+  /** Held-out prompts judged at most; each takes two questions for every model that is compared. */
+  max_prompts?: number;
+  /** Let the teacher judge its own student. Off: a model prefers answers that are like its own. */
+  may_be_the_teacher?: boolean;
+  /** Provider and model of the judge, for example anthropic/claude-3.5-sonnet or local/…. Empty: nothing is judged. */
+  model?: string;
+  /** Price of a million output tokens, typed by you. None: from the dated price data. */
+  output_usd_per_million?: number | null;
+  /** Output tokens that a reasoning model may use on top of the answer's length; they are billed as output. */
+  thinking_tokens?: number;
+  /** Deadline of one request to its last byte, in seconds. A later answer counts as possibly paid. */
+  timeout_s?: number;
+};
 export type EvaluationConfig2 = {
   /** Measure before and after, and give a verdict. */
   enabled?: boolean;
+  judge?: JudgeConfig2;
   /** Held-out prompts used at most. */
   max_prompts?: number;
   /** How often those answers are recorded. */

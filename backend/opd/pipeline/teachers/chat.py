@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
 
 from opd.config import ChatTeacher, RunConfig
 from opd.data_loader import PromptRecord
 from opd.evaluation.scoring import Scorer
-from opd.events import MoneySpent
 from opd.pipeline.beside import LineReporter
+from opd.pipeline.money import MoneyTeller
 from opd.pipeline.reporter import Reporter
-from opd.store.money import Ledger, Meter, request_key
+from opd.store.money import Ledger, request_key
 from opd.store.runs import RunFolder
 from opd.teachers.base import AnswerSampling
 from opd.teachers.chat import Ask, ChatApi, Purse, endpoint_of, price_of
@@ -42,9 +41,7 @@ class ChatRunTeacher:
         reporter: Reporter | LineReporter,
         keys: Mapping[str, str],
     ):
-        self._student, self._reporter = student, reporter
-        self._said: MoneySpent | None = None
-        self._unit: Literal["usd", "tokens"] = "usd" if config.budget_tokens is None else "tokens"
+        self._student = student
         endpoint = endpoint_of(teacher)
         price = price_of(teacher, capped_by_tokens=config.budget_tokens is not None)
         self.is_free = is_free(price)
@@ -52,7 +49,7 @@ class ChatRunTeacher:
         purse = Purse(self._ledger, folder.path.name)
         purse.cap(usd=config.budget_usd, tokens=config.budget_tokens)
         self.chat = ChatApi.from_config(
-            teacher, price, purse=purse, key=keys.get(endpoint.key_name), watch=self._tell_money
+            teacher, price, purse=purse, key=keys.get(endpoint.key_name), watch=MoneyTeller(reporter, config)
         )
         self.digest = request_key({"api": endpoint.api, "address": endpoint.base_url, "model": endpoint.model})
 
@@ -93,17 +90,3 @@ class ChatRunTeacher:
         """See `RunTeacher`."""
         self.chat.close()
         self._ledger.close()
-
-    def _tell_money(self, meter: Meter) -> None:
-        said = MoneySpent(
-            spent_nano_usd=meter.spent_nano_usd,
-            held_nano_usd=meter.held_nano_usd,
-            saved_by_cache_nano_usd=meter.saved_nano_usd,
-            num_calls=meter.num_paid,
-            possibly_paid_nano_usd=meter.possibly_paid_nano_usd,
-            cap_nano_usd=meter.cap_nano_usd,
-            unit=self._unit,
-        )
-        if said != self._said:
-            self._said = said
-            self._reporter.emit(said)

@@ -1,6 +1,6 @@
 """Who answers under a teacher's id: which API, at which address, with whose key, at which price.
 
-In: a `ChatTeacher` of the configuration. Out: an `Endpoint` and its `PricedModel`. No network, no key values.
+In: a `ChatModel` of the configuration. Out: an `Endpoint` and its `PricedModel`. No network, no key values.
 
 A provider's key belongs to the provider's own address. Whoever sets `base_url` talks to somebody else, and then the
 key named `local` is used, whatever the model's id says: a configuration from a stranger cannot send a key away.
@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Literal
 
-from opd.config import ChatTeacher
+from opd.config import ChatModel
 from opd.errors import ConfigError
 from opd.pricing import (
     PricedModel,
@@ -71,7 +71,7 @@ class Endpoint:
         return is_private(self.origin)
 
 
-def endpoint_of(teacher: ChatTeacher) -> Endpoint:
+def endpoint_of(teacher: ChatModel) -> Endpoint:
     """Where a configured teacher is asked.
 
     Raises:
@@ -111,7 +111,7 @@ def endpoint_of(teacher: ChatTeacher) -> Endpoint:
     )
 
 
-def price_of(teacher: ChatTeacher, *, capped_by_tokens: bool = False, today: date | None = None) -> PricedModel:
+def price_of(teacher: ChatModel, *, capped_by_tokens: bool = False, today: date | None = None) -> PricedModel:
     """What the teacher's tokens cost: as typed, nothing on this machine, else from the dated price data.
 
     Args:

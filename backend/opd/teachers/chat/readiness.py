@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Literal
 
-from opd.config import ChatTeacher, RunConfig
+from opd.config import ChatModel, ChatTeacher, RunConfig
 from opd.teachers.chat.endpoints import LOCAL, endpoint_of, is_free, price_of
 from opd.terms import notice_for
 
@@ -22,7 +22,7 @@ _SOON_DAYS = 30
 class Found:
     """One thing; `fix` is empty where it is ok."""
 
-    id: Literal["teacher", "price", "budget", "terms"]
+    id: Literal["teacher", "price", "budget", "terms", "judge"]
     title: str
     status: Literal["ok", "warn", "fail"]
     detail: str
@@ -62,7 +62,26 @@ def look(config: RunConfig, has_key: Callable[[str], bool], *, today: date | Non
     return found
 
 
-def _reachable(teacher: ChatTeacher, has_key: Callable[[str], bool]) -> Found:
+def look_at_judge(config: RunConfig, has_key: Callable[[str], bool], *, today: date | None = None) -> Found:
+    """Whether the configured judge can be asked: address and key, price, budget.
+
+    Raises:
+        ConfigError, PriceUnknownError: as `look`.
+    """
+    judge = config.evaluation.judge
+    endpoint, title = endpoint_of(judge), "Judge"
+    price = price_of(judge, capped_by_tokens=config.budget_tokens is not None, today=today)
+    where = f"{endpoint.model} at {endpoint.origin} compares at most {judge.max_prompts:,} answers, in both orders."
+    if endpoint.key_name != LOCAL and not has_key(endpoint.key_name):
+        fix = f"Set it in the settings, or with `opd keys set {endpoint.key_name}`."
+        return Found("judge", title, "fail", f"{where} There is no key for {endpoint.key_name}.", fix)
+    if config.budget_usd is None and config.budget_tokens is None and not is_free(price):
+        fix = "Set budget_usd; the run pauses before it would be passed, and can be resumed."
+        return Found("judge", title, "fail", f"{where} It is paid, and no spend cap is set: nothing is sent.", fix)
+    return Found("judge", title, "ok", where)
+
+
+def _reachable(teacher: ChatModel, has_key: Callable[[str], bool]) -> Found:
     endpoint = endpoint_of(teacher)
     where = f"{endpoint.model} at {endpoint.origin}, answers only: not token-level."
     if endpoint.key_name == LOCAL or has_key(endpoint.key_name):

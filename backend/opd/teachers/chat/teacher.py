@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
-from opd.config import ChatTeacher, SignalKind
+from opd.config import ChatModel, SignalKind
 from opd.errors import TeacherError
 from opd.pricing import PricedModel
 from opd.store.money import Meter
@@ -73,7 +73,7 @@ class ChatApi:
     @classmethod
     def from_config(
         cls,
-        teacher: ChatTeacher,
+        teacher: ChatModel,
         price: PricedModel,
         *,
         purse: Purse,
