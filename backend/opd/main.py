@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import secrets
-import signal
 import socket
 import threading
 import time
@@ -33,6 +32,7 @@ from opd.api.guard import Guard
 from opd.api.static import page_route, ui_dir
 from opd.api.stream import CuttingWebSocket
 from opd.api.watch import Watchers
+from opd.end_request import EndRequest
 from opd.errors import BusyError, InputError, OPDError, StorageError
 from opd.jobs import Jobs
 from opd.keys import Keys
@@ -47,7 +47,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _PORTS_TRIED = 20
 _START_TIMEOUT_S = 30.0
 _QUEUE_EVERY_S = 1.0
-_WAKE_EVERY_S = 1.0
+_LOOK_EVERY_S = 0.1
 _log = logging.getLogger("opd")
 
 
@@ -172,16 +172,11 @@ class StudioServer:
     ) -> None:
         self.close()
 
-    def wait(self) -> None:
-        """Serve until Ctrl-C or SIGTERM; for the main thread, inside the `with`.
-
-        Raises:
-            KeyboardInterrupt: either of them.
-        """
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    def wait(self, end: EndRequest) -> None:
+        """Serve until somebody asks for the end; for the main thread, inside the `with`."""
         assert self._thread is not None  # noqa: S101 - entered
-        while self._thread.is_alive():
-            self._thread.join(_WAKE_EVERY_S)  # on Windows a wait without end would not hear Ctrl-C
+        while self._thread.is_alive() and not end.asked:
+            time.sleep(_LOOK_EVERY_S)
 
     def close(self) -> None:
         """Stop serving and give the folder back. Runs go on."""

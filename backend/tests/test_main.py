@@ -18,6 +18,7 @@ import pytest
 
 from opd.api.access import TOKEN_FILE, read_token
 from opd.api.guard import CONTENT_POLICY
+from opd.end_request import EndRequest
 from opd.errors import BusyError, InputError, StorageError
 from opd.main import DEFAULT_PORT, StudioServer, create_app, listen
 from opd.store.studio import StudioDb
@@ -103,6 +104,22 @@ def test_ctrl_c_ends_it_and_gives_the_folder_back(
     assert "Traceback" not in err
     with open_studio(tmp_path) as client:
         assert client.get("/api/runs").status_code == 200
+
+
+def test_ctrl_c_while_a_studio_starts_is_heard_when_it_stands(tmp_path: Path) -> None:
+    with EndRequest() as end, StudioServer(tmp_path, port=0) as server:
+        signal.raise_signal(signal.SIGINT)
+        server.wait(end)
+        assert server.url
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_does_not_wait() -> None:
+    with EndRequest() as end:
+        signal.raise_signal(signal.SIGTERM)
+        assert end.asked
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_session_survives_the_death_of_the_server(tmp_path: Path) -> None:

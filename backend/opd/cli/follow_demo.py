@@ -18,6 +18,7 @@ from rich.console import Console
 
 from opd.cli.progress import RunDisplay
 from opd.demo.settings import demo_config
+from opd.end_request import EndRequest
 from opd.errors import EXIT_FAILED, BusyError
 from opd.events import RunSummary, StoredEvent, fold
 from opd.jobs import Jobs
@@ -69,11 +70,8 @@ def _follow_demo(root: Path, studio: StudioServer | None, console: Console, begu
     print(json.dumps(result), flush=True)
     if stay and studio:
         console.print(f"The studio stays open at {studio.url} until you press Ctrl-C.")
-        try:
-            while True:
-                time.sleep(1)
-        except KeyboardInterrupt:
-            pass
+        with EndRequest() as end:
+            studio.wait(end)
     return 0 if run.state() == "done" else EXIT_FAILED
 
 

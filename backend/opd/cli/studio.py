@@ -39,11 +39,12 @@ def studio(
     The address that is printed works once and for ten minutes; run the command again for a fresh one. Runs go on when
     the studio is closed. Exit code 3 when a studio of this data folder runs already.
     """
+    from opd.end_request import EndRequest
     from opd.main import StudioServer
     from opd.store.files import data_dir
 
     studio = StudioServer(data_dir(), port=port, host=host, expose=expose, token=read_token(token_file))
-    with contextlib.suppress(KeyboardInterrupt), studio as server:  # Ctrl-C is the usual way to end it
+    with contextlib.suppress(KeyboardInterrupt), EndRequest() as end, studio as server:
         url = server.new_url()
         say(f"OPD Studio of {server.data_dir}")
         print(f"Open {url}", flush=True)
@@ -52,7 +53,7 @@ def studio(
             import webbrowser
 
             webbrowser.open(url)
-        server.wait()
+        server.wait(end)
 
 
 def read_token(file: Path | None) -> str | None:
