@@ -26,14 +26,22 @@ def local_folder(model: str) -> Path | None:
     return folder.resolve() if folder.is_dir() else cached_snapshot(model)
 
 
-def cached_snapshot(model: str) -> Path | None:
-    """The newest snapshot of an id that has a config.json."""
+def local_tokenizer(name: str) -> Path | None:
+    """The folder of a tokenizer that is on this machine: of a tokenizer.json, the folder itself, or of an id."""
+    path = Path(name).expanduser()
+    if path.name == "tokenizer.json" and path.is_file():
+        return path.parent.resolve()  # before the file's own link is followed: the hub's cache keeps files elsewhere
+    return path.resolve() if path.is_dir() else cached_snapshot(name, proof="tokenizer.json")
+
+
+def cached_snapshot(model: str, proof: str = "config.json") -> Path | None:
+    """The newest snapshot of an id that has this file."""
     if model.count("/") != 1 or model.startswith((".", "/", "~")):
         return None
     folder = cache_dir() / f"models--{model.replace('/', '--')}" / "snapshots"
     if not folder.is_dir():
         return None
-    snapshots = [path for path in folder.iterdir() if (path / "config.json").is_file()]
+    snapshots = [path for path in folder.iterdir() if (path / proof).is_file()]
     return max(snapshots, key=lambda path: path.stat().st_mtime, default=None)
 
 

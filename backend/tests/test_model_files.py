@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from opd.errors import ModelNotFoundError, UnsafeModelError
-from opd.model_files import KNOWN_MODELS, check_model_folder, find_model, nearest_models, read_facts
+from opd.model_files import (
+    KNOWN_MODELS,
+    check_model_folder,
+    find_model,
+    find_tokenizer,
+    nearest_models,
+    read_facts,
+)
 
 
 def weights(tensors: dict[str, list[int]]) -> bytes:
@@ -135,3 +142,24 @@ def test_offline_an_unknown_id_fails_soon_and_names_the_way_out(tmp_path: Path) 
     assert "Qwen/Qwen3-7B" in out.stdout
     assert "Qwen/Qwen3-8B" in out.stdout
     assert time.monotonic() - started < 60
+
+
+def test_a_tokenizer_that_was_fetched_alone_is_found_and_is_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's client calls a folder complete that holds only what was once asked for."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    model = tmp_path / "models--owner--name"
+    snapshot = model / "snapshots" / ("a" * 40)
+    for path, text in ((snapshot / "tokenizer.json", "{}"), (model / "refs" / "main", "a" * 40)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert find_tokenizer("owner/name") == find_tokenizer(str(snapshot / "tokenizer.json")) == snapshot
+    with pytest.raises(ModelNotFoundError, match="cannot be reached"):
+        find_model("owner/name")
+    with pytest.raises(ModelNotFoundError, match="cannot be reached"):
+        find_tokenizer("owner/other")
+    with pytest.raises(ModelNotFoundError, match="no tokenizer"):
+        find_tokenizer(str(tmp_path / "nowhere"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,7 +20,8 @@ def methods(
     rows: Annotated[str, typer.Option(help="Only these rows, with commas between.", show_default=False)] = "",
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Seeds of every row, counted from 0.")] = 3,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for methods.json, methods.md and methods.png.", show_default=False)
+        Path | None,
+        typer.Option(help="Folder whose methods-benchmark.json, .md and pictures get these rows.", show_default=False),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -39,20 +39,20 @@ def methods(
     chosen = chosen_rows(only, names)
     if not chosen:
         raise ConfigError("No row is left.", hint="Leave out --only or --rows.")
-    from opd.bench.methods.bench import document, run_methods_bench
-    from opd.bench.methods.table import draw, render_markdown
+    from opd.bench.methods.bench import run_methods_bench
+    from opd.bench.methods.document import document, write
+    from opd.bench.methods.table import render_differences, render_rows
     from opd.store.files import data_dir
 
     with StepsBar() as bar:
         lines = run_methods_bench(chosen, num_seeds=seeds, folder=data_dir() / "bench-methods", progress=bar.show)
-    found, text = document(lines, seeds), render_markdown(lines)
+    found = document(lines, seeds)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "methods.json").write_text(json_module.dumps(found, indent=1) + "\n", "utf-8")
-        (out / "methods.md").write_text(text + "\n", "utf-8")
-        draw(found["rows"], out / "methods.png")
-        say(f"Written to {out}")
+        for path in write(found, out):
+            say(f"Wrote {path}")
     if json:
         emit_json(found)
-    else:
-        print(text)
+        return
+    print(render_rows(found["rows"]))
+    if found["differences"]:
+        print(f"\n{render_differences(found['differences'])}")

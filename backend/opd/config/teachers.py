@@ -41,7 +41,8 @@ class ServerTeacher(Config):
     dialect: Literal["vllm", "sglang", "fireworks", "together"] = "vllm"
     """How the server is asked for log-probabilities. `opd serve` speaks vllm."""
     tokenizer: str | None = None
-    """Folder or id of the teacher's tokenizer. None: the student's tokenizer, which the probe then proves."""
+    """The teacher's tokenizer: a folder with tokenizer.json and tokenizer_config.json (no weights needed), that
+    tokenizer.json, or a Hugging Face id. None: the student's tokenizer, which the probe then proves."""
     timeout_s: float = Field(120.0, gt=0)
     """Deadline of one request, in seconds, retries not included."""
     max_concurrency: int = Field(8, ge=1, le=256)

@@ -141,7 +141,7 @@ def _tokenizer(pair: Pair) -> Row:
 def _vocabulary(pair: Pair) -> Row:
     title = "Vocabulary"
     for side, who in ((pair.student, "student"), (pair.teacher, "teacher")):
-        if side.facts.vocab_size < side.num_tokens:
+        if 0 < side.facts.vocab_size < side.num_tokens:
             return Row(
                 "vocabulary",
                 "fail",
@@ -150,7 +150,8 @@ def _vocabulary(pair: Pair) -> Row:
                 f"The {who} has {side.facts.vocab_size:,} outputs, its tokenizer {side.num_tokens:,} tokens.",
                 "Weights and tokenizer are of different models; fetch the folder again.",
             )
-    mine, theirs = pair.student.facts.vocab_size, pair.teacher.facts.vocab_size
+    mine = pair.student.facts.vocab_size
+    theirs = pair.teacher.facts.vocab_size or pair.teacher.num_tokens  # a tokenizer alone knows of no outputs
     if mine != theirs and pair.same_tokenizer:
         return Row(
             "vocabulary",

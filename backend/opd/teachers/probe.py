@@ -17,7 +17,7 @@ from typing import Any
 from opd.config import ChatTeacher, GoldObjective, LocalTeacher, RunConfig, ServerTeacher, SignalKind
 from opd.data_loader import load_prompts
 from opd.errors import DataError, ModelMismatchError, ModelNotFoundError, OPDError
-from opd.hub_cache import local_folder
+from opd.hub_cache import local_folder, local_tokenizer
 from opd.teachers.base import FewerListedError, Rollouts
 from opd.teachers.pair_checks import GOLD_ACROSS, PROBE_CONVERSATIONS, PROBE_TEXTS, Pair, Row, check_context, check_pair
 from opd.teachers.probe_report import ANSWERS_ONLY, ProbeReport, ProbeRow, across_words, listed_words
@@ -120,21 +120,22 @@ def _load_pair(work: _Probe) -> Pair | None:
         names["teacher"] = teacher.tokenizer
     found: dict[str, TokenizerFolder] = {}
     for who, model in names.items():
-        _look(work, who, who.capitalize(), partial(_load, found, who, model))
+        alone = who == "teacher" and isinstance(teacher, ServerTeacher)
+        _look(work, who, who.capitalize(), partial(_load, found, who, model, alone=alone))
     if found.keys() != names.keys():
         return None
     # A server without a tokenizer of its own is taken to have the student's; its own words prove it below.
     return Pair(found["student"], found.get("teacher", found["student"]), work.across)
 
 
-def _load(found: dict[str, TokenizerFolder], who: str, model: str) -> Row:
-    folder = local_folder(model)
+def _load(found: dict[str, TokenizerFolder], who: str, model: str, *, alone: bool) -> Row:
+    folder = local_tokenizer(model) if alone else local_folder(model)
     if folder is None:
         raise ModelNotFoundError(
             f"{model} is not on this machine.",
             hint="Give the path of a model folder; an id is looked at once a run has downloaded it.",
         )
-    found[who] = TokenizerFolder.load(folder)
+    found[who] = TokenizerFolder.load(folder, alone=alone)
     return Row(who, "ok", f"{who}_found", who.capitalize(), f"{Path(model).name}: its tokenizer can be read.")
 
 
@@ -150,8 +151,8 @@ def _server(work: _Probe, teacher: ServerTeacher) -> None:
     ) as server:
         if not _look(work, "server", "Server", lambda: _reach(work, server)):
             return
-        if work.pair is None:
-            return
+        if work.pair is None or any(row.status == "fail" for row in work.rows):
+            return  # a pair that cannot be used has nothing to be scored
         if not _look(work, "scores", "Scores of given tokens", lambda: _score(work, server)):
             work.signal, work.finding = "text", ANSWERS_ONLY
             return

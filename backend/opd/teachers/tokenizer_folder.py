@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from opd.errors import ModelMismatchError
-from opd.model_files import ModelFacts, check_model_folder, read_facts
+from opd.model_files import ModelFacts, check_model_folder, check_tokenizer_folder, read_facts
 
 _SPECIAL_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
@@ -44,8 +44,11 @@ class TokenizerFolder:
     template: str | None
 
     @staticmethod
-    def load(folder: Path) -> TokenizerFolder:
+    def load(folder: Path, *, alone: bool = False) -> TokenizerFolder:
         """Read a folder.
+
+        Args:
+            alone: the tokenizer is all that is there: the model is elsewhere. Its facts are then as far as known.
 
         Raises:
             ModelNotFoundError, UnsafeModelError: from the gate.
@@ -53,7 +56,10 @@ class TokenizerFolder:
         """
         from tokenizers import Tokenizer
 
-        check_model_folder(folder)
+        if alone:
+            check_tokenizer_folder(folder)
+        else:
+            check_model_folder(folder)
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise TokenizerUnusableError(
@@ -68,7 +74,8 @@ class TokenizerFolder:
             ) from None
         settings = {**_json(folder / "special_tokens_map.json"), **_json(folder / "tokenizer_config.json")}
         named = {name: _content(settings[name]) for name in _SPECIAL_NAMES if settings.get(name)}
-        return TokenizerFolder(folder, backend, read_facts(folder), named, _template(folder, settings))
+        facts = read_facts(folder, with_weights=not alone)
+        return TokenizerFolder(folder, backend, facts, named, _template(folder, settings))
 
     @property
     def num_tokens(self) -> int:

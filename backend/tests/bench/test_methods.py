@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from opd.bench.methods.bench import document, run_methods_bench
-from opd.bench.methods.catalogue import ROWS, Row, chosen_rows
+from opd.bench.methods.bench import run_methods_bench
+from opd.bench.methods.catalogue import COMPARISONS, ROWS, Row, chosen_rows
+from opd.bench.methods.document import document
 from opd.bench.methods.lab import PAPER_ADDRESS, Lab
-from opd.bench.methods.table import draw, fill, render_markdown
+from opd.bench.methods.table import difference, fill
 from opd.bench.methods.trials import Outcome, Trial, Trials
 from opd.config import EvaluationConfig, RunConfig
 from opd.demo.bundled import teacher_dir
@@ -85,18 +86,26 @@ def test_one_seed_has_an_interval_of_its_prompts() -> None:
     assert 0.35 < line.low < line.mean == 0.5 < line.high < 0.65
 
 
-def test_every_row_can_be_described_on_paper_and_drawn(tmp_path: Path) -> None:
+def test_a_difference_is_taken_question_by_question() -> None:
+    """Two rows that differ in two of a hundred questions: the questions' own spread is in neither side's favour."""
+    lines = {
+        COMPARISONS[0].than: fill(ROWS[0], [outcome([1.0, 0.0] * 50)]),
+        COMPARISONS[0].row: fill(ROWS[1], [outcome([1.0, 1.0] * 2 + [1.0, 0.0] * 48)]),
+    }
+    found = difference(COMPARISONS[0], lines)["exact_match"]
+    assert 0 <= found["low"] < found["mean"] == 0.02 < found["high"] < 0.06
+
+
+def test_every_row_can_be_described_on_paper(tmp_path: Path) -> None:
     for row in ROWS:
         with Lab(0, tmp_path, on_paper=True) as lab:
             assert row.trial.make(lab).seed == 0
-    lines = [fill(row, [outcome([1.0, 0.0])]) for row in ROWS]
-    draw([line.as_dict() for line in lines], tmp_path / "methods.png")
-    assert (tmp_path / "methods.png").read_bytes().startswith(b"\x89PNG")
-    assert render_markdown(lines).count("\n") == len(ROWS) + 1
 
 
 def test_names_are_unique_and_groups_hold_what_they_compare_with() -> None:
-    assert len({row.name for row in ROWS}) == len(ROWS)
+    names = {row.name for row in ROWS}
+    assert len(names) == len(ROWS)
+    assert all({one.row, one.than} <= names for one in COMPARISONS)
     for group in ("logit", "chat", "regime"):
         assert {"start", "sft"} < {row.name for row in chosen_rows(group)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -138,30 +139,40 @@ def test_a_server_that_dies_pauses_the_run_and_resume_goes_on(
 # --- servers that must not be believed ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("fault", "code"),
-    [
-        ("retokenises", "teacher_retokenised"),
-        ("truncates", "teacher_truncated"),
-        ("other_ids", "teacher_other_ids"),
-        ("all_shifted_late", "teacher_shifted"),
-        ("caps_k", "teacher_caps_k"),
-        ("other_model", "teacher_other_model"),
-        ("no_scores", "teacher_gives_no_scores"),
-        ("wants_key", "teacher_key_refused"),
-    ],
-)
+REFUSALS = {
+    "retokenises": "teacher_retokenised",
+    "truncates": "teacher_truncated",
+    "other_ids": "teacher_other_ids",
+    "shifted_late": "teacher_shifted",
+    "all_shifted_late": "teacher_shifted",
+    "all_shifted_early": "teacher_shifted",
+    "caps_k": "teacher_caps_k",
+    "other_model": "teacher_other_model",
+    "no_scores": "teacher_gives_no_scores",
+    "wants_key": "teacher_key_refused",
+}
+
+
+# For the other dialects those that each writes down differently; the rest: teachers/test_scoring_server.py.
+CASES = [("vllm", fault) for fault in REFUSALS] + [
+    (dialect, fault)
+    for dialect in ("sglang", "fireworks", "together")
+    for fault in ("retokenises", "truncates", "other_ids", "all_shifted_late", "caps_k", "other_model")
+]
+
+
+@pytest.mark.parametrize(("dialect", "fault"), CASES)
 def test_a_server_that_must_not_be_believed_is_refused_before_the_first_step(
-    folders: Path, tmp_path: Path, fault: Any, code: str
+    folders: Path, tmp_path: Path, dialect: str, fault: Any
 ) -> None:
     tokenizer = byte_level(*SAME)
     brain = Brain(model_for(tokenizer, seed=2), tokenizer, fault, key="secret-key" if fault == "wants_key" else None)
-    with serving(fake_server("vllm", brain)) as url:
-        run = RunStore(tmp_path).create(config(folders, server(url)))
+    with serving(fake_server(dialect, brain)) as url:
+        run = RunStore(tmp_path).create(config(folders, server(url, dialect=dialect)))
         assert run_folder(run) != 0
     failure = run.failure()
     assert failure is not None
-    assert failure.code == code
+    assert failure.code == REFUSALS[fault]
     assert failure.hint
     assert run.summary().step == 0
     assert "before" not in run.summary().evaluations
@@ -182,6 +193,14 @@ def test_a_server_with_another_tokenizer_is_found_out_by_its_words(folders: Path
 # --- another tokenizer ----------------------------------------------------------------------------------
 
 
+def tokenizer_alone(model: Path, target: Path) -> Path:
+    """What a machine that is not the teacher's needs of it."""
+    target.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(model / name, target / name)
+    return target
+
+
 @pytest.mark.parametrize("where", ["local", "served"])
 @pytest.mark.parametrize(("student", "teacher"), [("student", "other"), ("other", "teacher")])
 def test_a_teacher_with_another_tokenizer_trains_the_student(
@@ -193,7 +212,7 @@ def test_a_teacher_with_another_tokenizer_trains_the_student(
         assert run_folder(run) == 0
     else:
         with serving(create_serving_app(folders / teacher, name=MODEL)) as url:
-            named = server(url, tokenizer=str(folders / teacher))
+            named = server(url, tokenizer=str(tokenizer_alone(folders / teacher, tmp_path / "tokenizer")))
             run = RunStore(tmp_path).create(config(folders, named, **changes))
             assert run_folder(run) == 0
     summary = run.summary()

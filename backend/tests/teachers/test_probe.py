@@ -288,6 +288,45 @@ def test_a_server_with_another_tokenizer(stack: ExitStack, models: Path, prompts
     assert report.finding == f"token by token across tokenizers: {int(100 * report.share_of_positions)} % of positions"
 
 
+def only_tokenizer(model: Path, target: Path) -> Path:
+    """What has to be fetched of a model that is elsewhere."""
+    target.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(model / name, target / name)
+    return target
+
+
+@pytest.mark.parametrize("named", ["folder", "file"])
+def test_of_a_served_teacher_the_tokenizer_is_enough(
+    stack: ExitStack, models: Path, prompts: Path, tmp_path: Path, named: str
+) -> None:
+    folder = only_tokenizer(models / "other", tmp_path / "tokenizer")
+    name = folder if named == "folder" else folder / "tokenizer.json"
+    report = probe(server(stack, models / "student", prompts, brain_of(ONE), tokenizer=str(name)))
+    assert report.ok, report.rows
+    assert report.finding.startswith("token by token across tokenizers: ")
+    whole = probe(server(stack, models / "student", prompts, brain_of(ONE), tokenizer=str(models / "other")))
+    assert report.finding == whole.finding
+
+
+def test_a_tokenizer_alone_is_no_local_teacher(models: Path, prompts: Path, tmp_path: Path) -> None:
+    folder = only_tokenizer(models / "other", tmp_path / "tokenizer")
+    assert_blocks(probe(local(models / "student", folder, prompts)), "model_not_found")
+
+
+def test_a_tokenizer_without_its_template_says_what_is_missing(
+    stack: ExitStack, models: Path, prompts: Path, tmp_path: Path
+) -> None:
+    folder = only_tokenizer(models / "other", tmp_path / "tokenizer")
+    (folder / "chat_template.jinja").unlink()
+    report = probe(server(stack, models / "student", prompts, brain_of(ONE), tokenizer=str(folder)))
+    assert_blocks(report, "template_missing")
+    edit(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": "evil.Tokenizer"})
+    assert_blocks(
+        probe(server(stack, models / "student", prompts, brain_of(ONE), tokenizer=str(folder))), "model_unsafe"
+    )
+
+
 FAULTS = {
     "retokenises": "teacher_retokenised",
     "truncates": "teacher_truncated",

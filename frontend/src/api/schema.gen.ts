@@ -759,7 +759,8 @@ export type ServerTeacher = {
   model: string;
   /** Deadline of one request, in seconds, retries not included. */
   timeout_s: number;
-  /** Folder or id of the teacher's tokenizer. None: the student's tokenizer, which the probe then proves. */
+  /** The teacher's tokenizer: a folder with tokenizer.json and tokenizer_config.json (no weights needed), that
+    tokenizer.json, or a Hugging Face id. None: the student's tokenizer, which the probe then proves. */
   tokenizer: string | null;
   /** A server that scores given tokens: vLLM, SGLang, Fireworks, Together or `opd serve`. */
   type: "server";
@@ -1372,7 +1373,8 @@ export type ServerTeacher2 = {
   model: string;
   /** Deadline of one request, in seconds, retries not included. */
   timeout_s?: number;
-  /** Folder or id of the teacher's tokenizer. None: the student's tokenizer, which the probe then proves. */
+  /** The teacher's tokenizer: a folder with tokenizer.json and tokenizer_config.json (no weights needed), that
+    tokenizer.json, or a Hugging Face id. None: the student's tokenizer, which the probe then proves. */
   tokenizer?: string | null;
   /** A server that scores given tokens: vLLM, SGLang, Fireworks, Together or `opd serve`. */
   type?: "server";

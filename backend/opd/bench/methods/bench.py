@@ -1,19 +1,13 @@
-"""`opd bench methods`: every trial of the chosen rows with every seed, then the table."""
+"""Every trial of the chosen rows with every seed, then the rows filled."""
 
 from __future__ import annotations
 
-import platform
-import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import opd
 from opd.bench.methods.catalogue import Row
 from opd.bench.methods.table import Line, fill
 from opd.bench.methods.trials import Outcome, Trials
-from opd.machine import find_device
 
 Progress = Callable[[int, int, str], None]
 """Called with what is done, what there is to do, and in words what is being done."""
@@ -41,19 +35,3 @@ def run_methods_bench(
         results[trial.name, seed] = trials.run(trial, seed, tell)
     progress(len(work) * _PARTS, len(work) * _PARTS, "all trials are done")
     return [fill(row, [results[row.trial.name, seed][row.subject] for seed in range(num_seeds)]) for row in rows]
-
-
-def document(lines: Sequence[Line], num_seeds: int) -> dict[str, Any]:
-    """The bench's JSON."""
-    return {
-        "bench": "methods",
-        "date": time.strftime("%Y-%m-%d"),
-        "device": find_device().name,
-        "versions": {
-            "opd-studio": opd.__version__,
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("torch", "transformers", "trl")},
-        },
-        "seeds": list(range(num_seeds)),
-        "rows": [line.as_dict() for line in lines],
-    }

@@ -35,6 +35,15 @@ class Row:
     subject: Literal["before", "sft", "after"] = "after"
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Two rows that answer a question together, compared question by question and seed by seed."""
+
+    row: str
+    than: str
+    about: str
+
+
 def without_baseline(config: RunConfig) -> RunConfig:
     """The same run alone: imitation stands in the table once."""
     return config.model_copy(update={"baseline": BaselineConfig(enabled=False)})
@@ -76,6 +85,21 @@ ROWS: tuple[Row, ...] = (
     Row("white_box", ("chat",), "the same; what text alone is measured against", FULL_DISTRIBUTION),
     Row("sft_many_prompts", ("regime",), f"imitation of {NUM_MANY_PROMPTS:,} answers", MANY_PROMPTS, "sft"),
     Row("many_prompts", ("regime",), f"the teacher's law, {NUM_MANY_PROMPTS:,} prompts", MANY_PROMPTS),
+)
+
+COMPARISONS: tuple[Comparison, ...] = (
+    Comparison("full_distribution", "sft", "On-policy or imitation, with few prompts?"),
+    Comparison("served_top20", "full_distribution", "What does a list of 20 cost?"),
+    Comparison("served_top8", "full_distribution", "What does a list of 8 cost?"),
+    Comparison("served_top20", "start", "What does a list of 20 teach?"),
+    Comparison("served_top8", "start", "What does a list of 8 teach?"),
+    Comparison("cross_tokenizer", "start", "What does a teacher of larger tokens teach?"),
+    Comparison("cross_tokenizer_served", "cross_tokenizer", "What does its list of 20 cost?"),
+    Comparison("cross_tokenizer_few", "cross_tokenizer_few_sft", "Or imitation of it, with few prompts?"),
+    Comparison("cross_tokenizer_coarse", "same_tokenizer_coarse", "What do smaller tokens of the teacher cost?"),
+    Comparison("gold_stock", "start", "What does TRL's GOLD teach?"),
+    Comparison("gold_patched", "start", "And with its defects repaired?"),
+    Comparison("many_prompts", "sft_many_prompts", "On-policy or imitation, with many prompts?"),
 )
 
 

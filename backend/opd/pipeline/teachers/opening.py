@@ -14,7 +14,7 @@ from opd.config import ChatTeacher, LocalTeacher, RunConfig, ServerTeacher
 from opd.data_loader import PromptRecord
 from opd.errors import ConfigError
 from opd.keys import provider_of_server
-from opd.model_files import Progress, find_model
+from opd.model_files import Progress, find_model, find_tokenizer
 from opd.pipeline.beside import LineReporter
 from opd.pipeline.reporter import Reporter
 from opd.pipeline.teachers.across import AcrossRunTeacher
@@ -96,9 +96,11 @@ def _served(
     keys: Mapping[str, str],
 ) -> RunTeacher:
     key = keys.get(provider_of_server(teacher.dialect))
+    if teacher.tokenizer is None:
+        theirs = _tokenizer_of(student)
+    else:  # fetched before the probe, which looks only at what is here
+        theirs = TokenizerFolder.load(find_tokenizer(teacher.tokenizer), alone=True)
     report = probe(config, key=key, strict=True)
-    mine = _tokenizer_of(student)
-    theirs = mine if teacher.tokenizer is None else TokenizerFolder.load(find_model(teacher.tokenizer))
     server = ScoringServer.from_config(
         teacher,
         key=key,
