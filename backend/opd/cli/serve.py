@@ -22,7 +22,9 @@ def serve(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL_OR_RUN", help="Model folder, Hugging Face id, or a finished run.", show_default=False
+            metavar="MODEL_OR_RUN",
+            help="Folder of a model or of LoRA adapters, Hugging Face id, or a finished run.",
+            show_default=False,
         ),
     ],
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,

@@ -43,7 +43,7 @@ def check_model_folder(folder: Path) -> None:
         ModelNotFoundError: files of a model are missing.
         UnsafeModelError: something in it must not be loaded; says which file and why.
     """
-    config = _read_json(folder, "config.json", required=True)
+    config = read_json(folder, "config.json", required=True)
     check_tokenizer_folder(folder)
     if not config.get("architectures"):
         raise ModelNotFoundError(
@@ -51,7 +51,7 @@ def check_model_folder(folder: Path) -> None:
             hint="Take the complete folder of a causal language model.",
         )
     for file in _weight_files(folder):
-        _read_header(folder, file)
+        read_header(folder, file)
 
 
 def check_tokenizer_folder(folder: Path) -> None:
@@ -61,7 +61,7 @@ def check_tokenizer_folder(folder: Path) -> None:
         UnsafeModelError: as `check_model_folder`.
     """
     for name in ("config.json", "tokenizer_config.json", "generation_config.json", "processor_config.json"):
-        _refuse_code(folder, name, _read_json(folder, name))
+        _refuse_code(folder, name, read_json(folder, name))
 
 
 def read_facts(folder: Path, *, with_weights: bool = True) -> ModelFacts:
@@ -73,16 +73,16 @@ def read_facts(folder: Path, *, with_weights: bool = True) -> ModelFacts:
     Raises:
         ModelNotFoundError, UnsafeModelError: as `check_model_folder`.
     """
-    config = _read_json(folder, "config.json", required=with_weights)
+    config = read_json(folder, "config.json", required=with_weights)
     text = config.get("text_config") or config
     num_parameters = num_bytes = 0
     for file in _weight_files(folder) if with_weights else ():
-        for tensor in _read_header(folder, file).values():
+        for tensor in read_header(folder, file).values():
             count = math.prod(tensor["shape"])
             num_parameters += count
             num_bytes += count * _DTYPE_BYTES.get(tensor["dtype"], 2)
-    tokenizer = _read_json(folder, "tokenizer_config.json")
-    generation = _read_json(folder, "generation_config.json")
+    tokenizer = read_json(folder, "tokenizer_config.json")
+    generation = read_json(folder, "generation_config.json")
     eos = generation.get("eos_token_id", config.get("eos_token_id"))
     eos_ids = tuple(eos) if isinstance(eos, list) else (eos,) if isinstance(eos, int) else ()
     return ModelFacts(
@@ -101,7 +101,7 @@ def read_facts(folder: Path, *, with_weights: bool = True) -> ModelFacts:
 
 def _weight_files(folder: Path) -> list[str]:
     """Names of the weight files, from the index if there is one; plain names inside the folder only."""
-    index = _read_json(folder, "model.safetensors.index.json")
+    index = read_json(folder, "model.safetensors.index.json")
     if index:
         names = sorted(set(index.get("weight_map", {}).values()))
         for name in names:
@@ -124,9 +124,9 @@ def _weight_files(folder: Path) -> list[str]:
     )
 
 
-def _read_header(folder: Path, name: str) -> dict[str, dict[str, Any]]:
+def read_header(folder: Path, name: str) -> dict[str, dict[str, Any]]:
     """The tensor table of a safetensors file, checked against the file's real size."""
-    path = _inside(folder, name)
+    path = inside(folder, name)
     size = path.stat().st_size
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8).ljust(8, b"\0"))
@@ -160,14 +160,15 @@ def _refuse_code(folder: Path, name: str, content: dict[str, Any]) -> None:
         )
 
 
-def _read_json(folder: Path, name: str, *, required: bool = False) -> dict[str, Any]:
+def read_json(folder: Path, name: str, *, required: bool = False) -> dict[str, Any]:
+    """A JSON object of a model folder; {} where there is no such file and none is required."""
     if not (folder / name).exists():
         if required:
             raise ModelNotFoundError(
                 f"{folder} has no {name}.", hint="Give the folder of a causal language model (config.json, weights)."
             )
         return {}
-    path = _inside(folder, name)
+    path = inside(folder, name)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
@@ -177,7 +178,7 @@ def _read_json(folder: Path, name: str, *, required: bool = False) -> dict[str, 
     return content
 
 
-def _inside(folder: Path, name: str) -> Path:
+def inside(folder: Path, name: str) -> Path:
     """The file itself. Hugging Face's cache links to `../../blobs`; any other way out of the folder is refused."""
     path = folder / name
     real = Path(os.path.realpath(path))

@@ -1,6 +1,7 @@
 """From a folder, a Hugging Face id or a run's name to a model that can be served.
 
-Everything passes the gate of `opd.model_files` first: safetensors only, no code of the folder ever runs.
+A folder of LoRA adapters is served as the model they belong to, with them merged. Everything passes the gate of
+`opd.model_files` first: safetensors only, no code of the folder ever runs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 
 from opd.errors import ModelMismatchError, NotFoundError
 from opd.model_files import ModelFacts, find_model, read_facts
+from opd.serving.adapters import find_adapter
 from opd.training.models import end_token_ids, load_tokenizer, load_weights, pick_dtype
 
 
@@ -53,13 +55,16 @@ def load_served(model: str | Path, *, device: str = "auto", dtype: str = "auto")
 
     Raises:
         ModelNotFoundError, UnsafeModelError: from the gate.
-        ModelMismatchError: no chat template, no end token, or a device that is not there.
+        ModelMismatchError: no chat template, no end token, adapters of another model, or a device that is not there.
     """
-    folder = find_model(str(model))
+    adapter = find_adapter(model)
+    folder = find_model(str(model) if adapter is None else adapter.base)
     place = _pick_device(device)
     tokenizer = load_tokenizer(folder)
     weights = load_weights(folder, pick_dtype(dtype, place), place).eval()
     weights.requires_grad_(False)
+    if adapter is not None:
+        adapter.merge_into(weights)
     return ServedModel(weights, tokenizer, read_facts(folder), end_token_ids(weights, tokenizer), place)
 
 
