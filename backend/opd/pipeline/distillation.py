@@ -15,6 +15,7 @@ import torch
 from opd.config import GoldObjective
 from opd.errors import TeacherAwayError
 from opd.events import AlarmRaised, CheckpointSaved, RunResumed, StepLogged
+from opd.pipeline.answers_only.guide import private_texts
 from opd.pipeline.answers_only.training import answers_trainer
 from opd.pipeline.disk_guard import DiskGuard
 from opd.pipeline.measuring import Measurements
@@ -86,6 +87,7 @@ def distill(
     )
     if trainer is None:
         return 0
+    watcher.keep_private(private_texts(bench))
     if resuming:
         reporter.emit(_resumed_event(found, rejected))
         watcher.recall(found.step if found else 0)

@@ -6,7 +6,7 @@ uninterrupted run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import TypeGuard
 
@@ -36,6 +36,10 @@ class Watcher:
         if step % config.evaluation.probe_every_steps == 0 or step == config.max_steps:
             for sample in self._samples.of_student(step):
                 reporter.emit(*self._monitor.observe_sample(step, sample.text, truncated=False, prompt=sample.prompt))
+
+    def keep_private(self, texts: Sequence[str]) -> None:
+        """From now on it is an alarm where the student repeats passages of these."""
+        self._monitor.private_texts = tuple(texts)
 
     def recall(self, last: int) -> None:
         """The distillation goes on after this step: what was learnt from the steps before is learnt again."""

@@ -76,6 +76,14 @@ def headroom(bench: Workbench, measurements: Measurements, guide: Guide, answers
     return Headroom(**bench.results.once("headroom", measure))
 
 
+def private_texts(bench: Workbench) -> list[str]:
+    """What the student was shown and must never recite: the rules, and each prompt's criteria."""
+    kept = bench.results.get("guide")
+    if not kept:
+        return []
+    return ["\n".join(texts) for texts in (kept["rules"], *kept["criteria"].values())]
+
+
 def tell_guide(bench: Workbench, guide: Guide | None, found: Headroom | None) -> None:
     """Say in words what the guide is worth."""
     if guide is None or found is None:
