@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from opd.machine import Device
 from opd.pricing import Usage, price, resolve_model
 from opd.store.money import Ledger, costs
 from opd.store.runs import RunStore
+from opd.terms import TermsNotAcceptedError
 from studio_in_tests import config
 
 CPU = Device(kind="cpu", name="test", memory_total_bytes=2**34, memory_available_bytes=2**34)
@@ -106,6 +108,18 @@ def test_three_real_answers_narrow_the_range_and_are_not_paid_again(
         (row,) = costs(ledger)
     assert (row.run_id, row.stage, row.num_calls, row.num_hits) == ("estimate", "estimate", 3, 3)
     assert row.spent_nano_usd == paid
+
+
+def test_nobody_is_asked_before_the_terms_are_accepted(tmp_path: Path) -> None:
+    with FakeProvider(CountingBrain()) as provider:
+        settings = chat("openai/gpt-4o-mini", teacher={"base_url": f"{provider.url}/v1"})
+        ask = partial(ask_three, settings, ledger=tmp_path / "money.db", key_of=NO_KEY)
+        with pytest.raises(TermsNotAcceptedError, match="OpenAI") as refused:
+            ask()
+        assert provider.seen == []
+        assert not (tmp_path / "money.db").exists()
+        ask(accepted=[str(refused.value.details["code"])])
+        assert len(provider.seen) == 3
 
 
 def test_a_local_teacher_is_not_asked(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ class EstimateRequest(ApiModel):
     ask: bool = False
     """Put the run's first three questions to its chat teacher now, and reckon with what it writes. Paid, kept, and not
     asked again by the run."""
+    acknowledge: list[str] = Field(default_factory=list, max_length=16)
+    """Codes of notices that the person has read and accepted before anything is asked, such as a provider's terms."""
 
     @model_validator(mode="after")
     def _something(self) -> EstimateRequest:
@@ -154,7 +156,9 @@ def estimate_cost(request: EstimateRequest, studio: StudioDep) -> Estimate:
     if request.ask:
         from opd.estimate.asking import ask_three  # brings an HTTP client: only for whom it is needed
 
-        ask_three(request.config, ledger=studio.data_dir / "money.db", key_of=studio.keys.get)
+        ask_three(
+            request.config, ledger=studio.data_dir / "money.db", key_of=studio.keys.get, accepted=request.acknowledge
+        )
     return estimate(request.config, store=studio.store, with_scenarios=request.scenarios)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from opd.cli.accepting import AcceptOption, accepted_here
 from opd.cli.folders import open_store
 from opd.cli.output import JsonOption, bytes_text, emit_json, seconds_text, table
 from opd.errors import EXIT_FAILED, InputError
@@ -36,6 +37,7 @@ def estimate(
         bool,
         typer.Option("--ask", metavar="", help="Put the run's first three questions to a chat teacher first: paid."),
     ] = False,
+    accept: AcceptOption = None,
 ) -> None:
     """Say what a run will take before it is started: memory, time, dollars, with the assumptions behind them.
 
@@ -55,7 +57,8 @@ def estimate(
         if ask:
             from opd.estimate.asking import ask_three
 
-            ask_three(settings, ledger=store.root / "money.db", key_of=Keys(store.root).get)
+            given = accepted_here(settings, accept or [])
+            ask_three(settings, ledger=store.root / "money.db", key_of=Keys(store.root).get, accepted=given)
         found = reckon(settings, store=store, with_scenarios=scenarios)
     if json:
         emit_json(found.model_dump())

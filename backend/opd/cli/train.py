@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from opd.cli.accepting import AcceptOption, accepted_here
 from opd.cli.folders import find_run, open_jobs, open_store
 from opd.cli.output import JsonOption, emit_json, say
 from opd.errors import BusyError, InputError
 
 if TYPE_CHECKING:
-    from opd.config import RunConfig
     from opd.jobs import Jobs
     from opd.store.runs import RunFolder, RunStore
 
@@ -36,9 +35,7 @@ def train(
     resume: Annotated[
         str | None, typer.Option(metavar="RUN", help="Go on with this run instead (id, its first letters, or latest).")
     ] = None,
-    accept: Annotated[
-        list[str] | None, typer.Option(metavar="CODE", help="Accept this notice, such as a provider's terms.")
-    ] = None,
+    accept: AcceptOption = None,
     wait: Annotated[
         bool,
         typer.Option("--wait", metavar="", help="Where another run is on the device, wait until that has ended."),
@@ -80,19 +77,8 @@ def _folder(jobs: Jobs, store: RunStore, config: Path | None, resume: str | None
         raise InputError("Give either a CONFIG.yaml or --resume RUN.", hint="See examples/local.yaml.")
     if config is not None:
         settings = load_config(config)
-        return jobs.claim(settings, acknowledged=[*accepted, *_accepted_here(settings, accepted)])
+        return jobs.claim(settings, acknowledged=accepted_here(settings, accepted))
     return jobs.reclaim(find_run(store, resume or "").run_id)
-
-
-def _accepted_here(config: RunConfig, accepted: list[str]) -> list[str]:
-    """Ask the person at the terminal about a notice that is still open; in a script nobody is asked."""
-    from opd.terms import notice_for
-
-    notice = notice_for(config)
-    if notice is None or notice.code in accepted or not sys.stdin.isatty():
-        return []
-    say(f"{notice.title}: {notice.text}\n{notice.address}")
-    return [notice.code] if typer.confirm("Do you accept them for this run?", err=True) else []
 
 
 def _run(folder: RunFolder, store: RunStore) -> int:

@@ -5,7 +5,7 @@ They are the run's own first questions: what they cost is not paid again by the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from opd.config import ChatTeacher, RunConfig
@@ -15,20 +15,25 @@ from opd.estimate.money import run_prompts
 from opd.store.money import Ledger
 from opd.teachers.base import Answer
 from opd.teachers.chat import ChatApi, Purse, endpoint_of, price_of
+from opd.terms import require_accepted
 
 NUM_ASKED = 3
 ESTIMATES = "estimate"
 """The name that these calls have in the ledger in place of a run's, and the stage's."""
 
 
-def ask_three(config: RunConfig, *, ledger: Path, key_of: Callable[[str], str | None]) -> list[Answer]:
+def ask_three(
+    config: RunConfig, *, ledger: Path, key_of: Callable[[str], str | None], accepted: Sequence[str] = ()
+) -> list[Answer]:
     """Ask them, or take the kept answers. Never more than their own worst case is spent.
 
     Args:
         key_of: from a provider to its key.
+        accepted: codes of notices that the person has accepted: these answers are trained on later.
 
     Raises:
         ConfigError: the teacher is not one that only answers, or cannot be used.
+        TermsNotAcceptedError: the provider's terms were not accepted; nothing was asked.
         PriceUnknownError: nobody knows what it would cost.
         BudgetReachedError: the month's budget is.
         DataError, TeacherError: from reading prompts and asking.
@@ -38,6 +43,7 @@ def ask_three(config: RunConfig, *, ledger: Path, key_of: Callable[[str], str | 
             f"A {config.teacher.type} teacher is not asked for answers, so there is nothing to learn by asking.",
             hint="The estimate stands as it is.",
         )
+    require_accepted(config, accepted)
     by_tokens = config.budget_tokens is not None
     endpoint, price = endpoint_of(config.teacher), price_of(config.teacher, capped_by_tokens=by_tokens)
     asks = answer_asks(config, run_prompts(config).train)[:NUM_ASKED]

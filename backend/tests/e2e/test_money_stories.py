@@ -58,15 +58,19 @@ def settings(tmp_path: Path, provider: FakeProvider) -> str:
     ).as_yaml()
 
 
-def test_the_estimate_follows_edits_the_cap_holds_and_the_account_is_that_of_the_command_line(
-    page: Page, studio: StudioProcess, provider: FakeProvider, settings: str
-) -> None:
+def load(page: Page, studio: StudioProcess, settings: str) -> None:
     page.goto(f"{studio.url}/opd")
     page.get_by_role("button", name="Load from YAML").click()
     dialog = page.get_by_role("dialog", name="Settings from YAML")
     dialog.get_by_label("YAML", exact=True).fill(settings)
     dialog.get_by_role("button", name="Use these settings").click()
     expect(dialog).to_be_hidden(timeout=SLOW_MS)
+
+
+def test_the_estimate_follows_edits_the_cap_holds_and_the_account_is_that_of_the_command_line(
+    page: Page, studio: StudioProcess, provider: FakeProvider, settings: str
+) -> None:
+    load(page, studio, settings)
 
     # What it will cost, by what is asked; a longer answer costs more, three real ones narrow the range.
     cost = page.get_by_test_id("cost")
@@ -108,3 +112,20 @@ def test_the_estimate_follows_edits_the_cap_holds_and_the_account_is_that_of_the
     said = subprocess.run(command, env=env, capture_output=True, check=True, text=True).stdout
     assert shown == json.loads(said)
     assert sum(row["spent_nano_usd"] for row in shown["rows"]) == provider.invoice.nano_usd
+
+
+def test_a_provider_is_asked_only_after_its_terms_are_accepted(
+    page: Page, studio: StudioProcess, provider: FakeProvider, settings: str
+) -> None:
+    load(page, studio, settings.replace("local/tiny", "openai/gpt-4o-mini"))
+    ask = page.get_by_role("button", name="Ask three prompts now")
+    ask.click()
+    notice = page.get_by_role("alert").filter(has_text="OpenAI's terms")
+    expect(notice.get_by_role("link", name="Read the terms")).to_be_visible(timeout=SLOW_MS)
+    notice.get_by_role("button", name="Not now").click()
+    expect(notice).to_be_hidden()
+    assert provider.seen == []
+    ask.click()
+    notice.get_by_role("button", name="I accept these terms, ask now").click()
+    expect(page.get_by_text("3 answers paid before cost nothing now.")).to_be_visible(timeout=SLOW_MS)
+    assert len(provider.seen) == 3

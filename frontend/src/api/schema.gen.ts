@@ -1467,6 +1467,8 @@ export type RunConfig2 = {
   weight_decay?: number;
 };
 export type EstimateRequest = {
+  /** Codes of notices that the person has read and accepted before anything is asked, such as a provider's terms. */
+  acknowledge?: string[];
   /** Put the run's first three questions to its chat teacher now, and reckon with what it writes. Paid, kept, and not
     asked again by the run. */
   ask?: boolean;

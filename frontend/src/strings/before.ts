@@ -38,6 +38,7 @@ export const beforeStrings = {
     scenarioTokens: "Tokens",
     scenarioCost: "Cost",
     acceptTerms: "I accept these terms for this run",
+    acceptAndAsk: "I accept these terms, ask now",
     declineTerms: "Not now",
     readTerms: "Read the terms",
     start: "Start",

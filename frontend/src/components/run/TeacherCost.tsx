@@ -1,8 +1,9 @@
 /** What the teacher will cost: the likely amount in its range, by what is asked, and the ways to know it better. */
 import { Button } from "@mantine/core";
+import { useState } from "react";
 
 import { useLazyEstimateCostQuery } from "../../api";
-import { problemOf } from "../../api/errors";
+import { openTerms, problemOf } from "../../api/errors";
 import type { Estimate, RunConfig } from "../../api/types";
 import { count, DASH, shortCount, usd } from "../../lib/format";
 import { strings } from "../../strings";
@@ -14,6 +15,7 @@ import classes from "./BeforeStart.module.css";
 import { Scenarios } from "./Scenarios";
 import table from "./Scenarios.module.css";
 import side from "./side.module.css";
+import { TermsNotice } from "./TermsNotice";
 
 const t = strings.before;
 
@@ -100,15 +102,34 @@ function Stages({ estimate }: { estimate: Estimate }) {
 function AskThree({ config, onAsked }: { config: RunConfig; onAsked: () => void }) {
   const [ask, { isFetching, error }] = useLazyEstimateCostQuery();
   const problem = isFetching ? null : problemOf(error);
+  const terms = problem ? openTerms(problem) : null;
+  const [declined, setDeclined] = useState<string | null>(null);
+  const put = (acknowledge: string[]) => {
+    setDeclined(null);
+    void ask({ estimateRequest: { config, ask: true, acknowledge } })
+      .unwrap()
+      .then(onAsked, () => {});
+  };
+  if (terms && declined !== terms.code) {
+    return (
+      <TermsNotice
+        terms={terms}
+        isStarting={isFetching}
+        acceptLabel={t.acceptAndAsk}
+        onAccept={() => put([terms.code])}
+        onDismiss={() => setDeclined(terms.code)}
+      />
+    );
+  }
   return (
     <>
-      {problem && <FailureNotice failure={problem} diagnostics={() => diagnosticsText({ failure: problem })} />}
+      {problem && !terms && <FailureNotice failure={problem} diagnostics={() => diagnosticsText({ failure: problem })} />}
       <Button
         size="xs"
         variant="default"
         my={4}
         loading={isFetching}
-        onClick={() => void ask({ estimateRequest: { config, ask: true } }).unwrap().then(onAsked, () => {})}
+        onClick={() => put([])}
       >
         {t.askThree}
       </Button>

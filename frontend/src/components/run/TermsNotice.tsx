@@ -9,11 +9,13 @@ import side from "./side.module.css";
 interface Props {
   terms: Terms;
   isStarting: boolean;
+  /** What accepting leads to, where that is not the start of the run. */
+  acceptLabel?: string;
   onAccept: () => void;
   onDismiss: () => void;
 }
 
-export function TermsNotice({ terms, isStarting, onAccept, onDismiss }: Props) {
+export function TermsNotice({ terms, isStarting, acceptLabel = strings.before.acceptTerms, onAccept, onDismiss }: Props) {
   return (
     <Notice
       tone="warn"
@@ -22,7 +24,7 @@ export function TermsNotice({ terms, isStarting, onAccept, onDismiss }: Props) {
       actions={
         <>
           <Button size="xs" loading={isStarting} onClick={onAccept}>
-            {strings.before.acceptTerms}
+            {acceptLabel}
           </Button>
           <Button size="xs" variant="default" onClick={onDismiss}>
             {strings.before.declineTerms}
