@@ -61,8 +61,8 @@ class PaidModel(Choice):
 def local_models(store: RunStore) -> list[LocalModel]:
     """Bundled models, students of finished runs, and the Hugging Face cache, in that order."""
     found = [_local(path, str(path), label, "bundled") for path, label in bundled_models()]
-    finished = [run for run in store if (run.student_path / "config.json").is_file()]
-    found += [_local(run.student_path, str(run.student_path), f"Student of {run.run_id}", "run") for run in finished]
+    finished = [run for run in store if (run.best_path / "config.json").is_file()]
+    found += [_local(run.best_path, str(run.best_path), f"Student of {run.run_id}", "run") for run in finished]
     found += [_local(path, model, model, "cache") for model, path in cached_models()]
     return [model for model in found if model is not None]
 

@@ -209,7 +209,10 @@ class VerdictReached(Event):
     """One sentence for people."""
     lines: list[VerdictLine] = []
     notes: list[str] = []
-    recommended: Literal["before", "sft", "after"] = "after"
+    recommended: Literal["before", "sft", "checkpoint", "after"] = "after"
+    """What to take. sft or checkpoint: the folder `recommended` holds it, and export and serve take it from there."""
+    recommended_step: int | None = None
+    """Of an earlier checkpoint."""
 
 
 class RunFailure(Event):

@@ -27,6 +27,9 @@ def export(
     step: Annotated[
         int | None, typer.Option(min=1, help="Export the checkpoint of this step, not the finished model.")
     ] = None,
+    final: Annotated[
+        bool, typer.Option("--final", metavar="", help="Export the finished student whatever the verdict recommends.")
+    ] = False,
     precision: Annotated[str, typer.Option(help="How GGUF stores matrices: f16, bf16 or f32.")] = "f16",
     json: JsonOption = False,
 ) -> None:
@@ -34,7 +37,8 @@ def export(
 
     lora: the adapters alone (PEFT). merged: a complete model folder. gguf: one file for llama.cpp. ollama: that file
     and a Modelfile with the chat template. What was written is read back and compared; what cannot be written
-    faithfully is refused, and nothing is left behind.
+    faithfully is refused, and nothing is left behind. Where the verdict recommends the imitation baseline or an earlier
+    checkpoint, that is the run's model.
     """
     from opd.export.work import export_run
 
@@ -43,6 +47,7 @@ def export(
         _form(to),
         folder.resolve(),
         step=step,
+        final=final,
         precision=precision,
         say=lambda phase, done: say(f"{phase} …"),
     )

@@ -123,6 +123,9 @@ def resolve_paths(config: RunConfig, base: Path) -> RunConfig:
     update: dict[str, Any] = {
         "data": data,
         "student": config.student.model_copy(update={"model": absolute(config.student.model)}),
+        "evaluation": config.evaluation.model_copy(
+            update={"regression_path": absolute(config.evaluation.regression_path)}
+        ),
     }
     if isinstance(config.teacher, LocalTeacher):
         update["teacher"] = config.teacher.model_copy(update={"model": absolute(config.teacher.model)})

@@ -77,4 +77,10 @@ class EvaluationConfig(Config):
     """Held-out prompts whose answers are recorded while the run goes on, so that you can read them."""
     probe_every_steps: int = Field(25, ge=1)
     """How often those answers are recorded."""
+    checkpoints: int = Field(1, ge=0, le=16)
+    """Earlier checkpoints measured too, newest first, so that a run that went too far still gives its best."""
+    regression: bool = True
+    """Compare how likely good answers to questions outside the task are, before and after; a great loss is a veto."""
+    regression_path: str | None = None
+    """JSONL file of such prompts with their answers. None: sixteen general questions that come with the product."""
     judge: JudgeConfig = JudgeConfig()

@@ -22,7 +22,7 @@ class RunOutcome(Part):
     conclusion: Literal["better", "no_significant_change", "worse", "not_measured"] | None
     """None: the run has no verdict."""
     headline: str
-    recommended: Literal["before", "sft", "after"] | None
+    recommended: Literal["before", "sft", "checkpoint", "after"] | None
     metric: str | None
     """What decided: exact_match or judge_win_rate; None where nothing could."""
     gain_points: Interval | None

@@ -17,7 +17,8 @@ CONCLUSION_NAMES = {
 }
 RECOMMENDATIONS = {
     "before": "Recommended: keep the student as it was before the run.",
-    "sft": "Recommended: take the checkpoint of the imitation baseline.",
+    "sft": "Recommended: take the imitation baseline; export and serve do.",
+    "checkpoint": "Recommended: take the checkpoint named below; export and serve do.",
     "after": "Recommended: take the trained student.",
 }
 METRIC_NAMES = {
@@ -26,6 +27,7 @@ METRIC_NAMES = {
     "rubric_score": "Criteria met, by the judge",
     "reverse_kl": "Reverse KL, nats per token",
     "teacher_nll": "Teacher's NLL of the student's text, nats per token",
+    "general_nll": "NLL of good answers outside the task, nats per token",
     "truncated": "Cut off at the length limit",
     "repeated": "Ends in a loop",
     "refused": "Reads like a refusal",

@@ -60,13 +60,27 @@ class ScoredSample:
     sum_entropy: float
 
 
+@dataclass(frozen=True, slots=True)
+class ScoredReference:
+    """A good answer to a question outside the task, under a student: minus its log-probability, nats, end included."""
+
+    prompt_id: str
+    num_tokens: int
+    num_bytes: int
+    sum_nll: float
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything measured on one model. `subject` is before, sft, after or teacher for the verdict's four."""
+    """Everything measured on one model. `subject` is before, sft, after or teacher for the verdict's four.
+
+    `references` are not in the file of results: see `opd.pipeline.regression`.
+    """
 
     subject: str
     answers: tuple[GradedAnswer, ...] = ()
     samples: tuple[ScoredSample, ...] = ()
+    references: tuple[ScoredReference, ...] = ()
 
 
 def digest(value: Any) -> str:

@@ -47,12 +47,17 @@ METRICS: dict[str, Metric] = {
     "exact_match": Metric("higher", True, 0.01, _graded),
     "reverse_kl": Metric("lower", False, 0.05, _samples(lambda s: s.sum_reverse_kl), is_relative=True),
     "teacher_nll": Metric("lower", False, 0.05, _samples(lambda s: s.sum_teacher_nll), is_relative=True),
+    "general_nll": Metric(
+        "lower", False, 0.05, lambda e: ((r.prompt_id, r.sum_nll, float(r.num_tokens)) for r in e.references)
+    ),
     "truncated": Metric("lower", True, 0.01, _answers(lambda a: float(a.truncated))),
     "repeated": Metric("lower", True, 0.01, _answers(lambda a: float(a.repeated))),
     "refused": Metric("lower", True, 0.01, _answers(lambda a: float(a.refused))),
     "completion_tokens": Metric("lower", False, 0.1, _answers(lambda a: float(a.num_tokens)), is_relative=True),
 }
-"""All metrics by name. Shares are 0..1, KL and NLL nats/token on temperature-1 samples, lengths tokens."""
+"""All metrics by name. Shares are 0..1, KL and NLL nats/token on temperature-1 samples, lengths tokens.
+
+`general_nll`: nats/token of good answers to general questions; it tells whether anything outside the task was lost."""
 
 
 def per_prompt(evaluation: Evaluation, metric: str) -> PerPrompt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import exp
 
 from opd.evaluation.judge import JudgeRecord
 from opd.events import AlarmRaised, Interval
@@ -88,6 +89,32 @@ def falling_kl(before: float, after: float, *, is_decided: bool) -> str:
 def gate(metric: str, after: float, before: float) -> str:
     """A health gate that closed."""
     return f"{percent(after)} {_HARMS[metric]} ({percent(before)} before)."
+
+
+def general_gate(after: float, before: float) -> str:
+    """Answers outside the task got lost."""
+    share = percent(1 - exp(before - after))
+    return (
+        f"Each token of good answers to questions outside the task has become {share} less likely "
+        f"({before:.2f} to {after:.2f} nats per token)."
+    )
+
+
+def nothing_to_lose(nats_per_byte: float) -> str:
+    """Why answers outside the task were not compared."""
+    return (
+        "What else the student could do was not compared: before training it already found good answers to general "
+        f"questions about as unlikely as random letters ({nats_per_byte:.1f} nats per byte)."
+    )
+
+
+def checkpoint(step: int, level: float, rival: float, gap: Interval) -> str:
+    """An earlier checkpoint is the best of the run."""
+    return (
+        f"The checkpoint of step {step:,} is the best of this run: {percent(level)} of {gap.num} held-out questions "
+        f"right against {percent(rival)} ({gap_in_points(gap)}). It was chosen on these very questions, which flatters "
+        "it a little."
+    )
 
 
 def length_gate(after: float, before: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from opd.errors import InputError, NotFoundError
+from opd.evaluation.recommendation import learned_of
 from opd.model_files import check_model_folder, find_model, read_facts
 from opd.store.runs import RunFolder
 from opd.training import checkpoint
@@ -34,11 +35,12 @@ class Source:
     step: int | None
 
 
-def open_source(run: RunFolder, *, step: int | None = None) -> Source:
+def open_source(run: RunFolder, *, step: int | None = None, final: bool = False) -> Source:
     """Load what a run has trained.
 
     Args:
-        step: one of its checkpoints; None takes the finished model.
+        step: one of its checkpoints; None takes the model that its verdict recommends, else the finished student.
+        final: take the finished student whatever the verdict recommends.
 
     Raises:
         NotFoundError: there is no such checkpoint, or no finished model yet.
@@ -49,16 +51,15 @@ def open_source(run: RunFolder, *, step: int | None = None) -> Source:
     base = find_model(config.student.model, revision=config.student.revision)
     adapter = trains_adapter(config.student, read_facts(base))
     if step is None:
-        folder = run.student_path
+        folder = run.student_path if final else run.best_path
         if not (folder / "config.json").is_file():
             raise NotFoundError(
                 f"Run {run.run_id} has no finished model.",
                 hint="Wait for its end, stop and save it, or name one of its checkpoints.",
             )
         check_model_folder(folder)
-        found, _ = checkpoint.newest_verified(run.checkpoints_path) if adapter else (None, [])
         model = load_weights(folder, "auto", torch.device("cpu")).eval()
-        return Source(run, model, load_tokenizer(folder), found.path if found else None, base, None)
+        return Source(run, model, load_tokenizer(folder), _learned(run, folder) if adapter else None, base, None)
     saved = find_checkpoint(run, step)
     model = load_weights(base, pick_dtype(config.student.dtype, torch.device("cpu")), torch.device("cpu"))
     if adapter:
@@ -66,6 +67,14 @@ def open_source(run: RunFolder, *, step: int | None = None) -> Source:
     checkpoint.load_learned(model, saved.path)
     merged = model.merge_and_unload() if adapter else model
     return Source(run, merged.eval(), load_tokenizer(base), saved.path if adapter else None, base, step)
+
+
+def _learned(run: RunFolder, folder: Path) -> Path | None:
+    """Where the adapters lie that were merged into this model."""
+    if folder == run.recommended_path:
+        return learned_of(run, run.summary().verdict)
+    found, _ = checkpoint.newest_verified(run.checkpoints_path)
+    return found.path if found else None
 
 
 def find_checkpoint(run: RunFolder, step: int) -> checkpoint.Checkpoint:

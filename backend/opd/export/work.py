@@ -28,13 +28,15 @@ def export_run(
     folder: Path,
     *,
     step: int | None = None,
+    final: bool = False,
     precision: str = "f16",
     say: Say = lambda phase, done: None,
 ) -> ExportReport:
     """Write one form into a folder that is empty or not there; a failure leaves it as it was.
 
     Args:
-        step: export this checkpoint; None: the finished model.
+        step: export this checkpoint; None: what the verdict recommends, else the finished model.
+        final: export the finished model whatever the verdict recommends.
         precision: f16, bf16 or f32: how GGUF stores matrices.
 
     Raises:
@@ -45,7 +47,7 @@ def export_run(
     started = time.monotonic()
     _check_target(folder)
     say(PHASES[0], 0)
-    source = open_source(run, step=step)
+    source = open_source(run, step=step, final=final)
     if form == "lora":
         need_adapter(source)  # said before anything is written
     stage = folder.with_name(f".{folder.name}.stage")

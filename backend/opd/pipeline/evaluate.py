@@ -51,7 +51,7 @@ def evaluate_run(
         DataError: the run has no held-out prompts, or its files have changed.
         OPDError: as setting up a run.
     """
-    source = open_source(folder, step=step)
+    source = open_source(folder, step=step, final=True)
     bench = set_up(folder, spoken, keys or {})
     try:
         if not bench.prompts.test:

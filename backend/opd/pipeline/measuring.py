@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -11,7 +12,9 @@ from opd.data_loader import PromptRecord
 from opd.evaluation.measure import Generate, Settings, Subject, evaluate_model, weights_digest
 from opd.evaluation.results import Evaluation
 from opd.evaluation.summary import per_prompt, summarize
+from opd.pipeline.regression import GeneralAnswers
 from opd.pipeline.workbench import Workbench
+from opd.training import checkpoint
 from opd.training.decoding import Completion, generate
 from opd.training.models import Student
 from opd.training.sources import logprobs_of
@@ -29,13 +32,35 @@ class Measurements:
 
     def __init__(self, bench: Workbench):
         self._bench, self.scorer = bench, bench.teacher.scorer()
+        self._general = GeneralAnswers(bench)
         self.evaluations: dict[SubjectName, Evaluation] = {}
+        self.checkpoints: dict[int, Evaluation] = {}
 
     def of_model(self, name: SubjectName, model: Any, phase: Phase, *, announce: bool = True) -> None:
         """Measure a student; `announce` writes the result as an event."""
         student = self._bench.student
         subject = Subject(name, model, weights_digest(model), student.eos_ids, student.pad_id)
         self._measure(name, subject, generate, phase, scored=SCORED_PROMPTS, announce=announce)
+
+    def of_checkpoints(self) -> None:
+        """Measure the newest earlier checkpoints, where answers are graded: the last step need not be the best."""
+        bench, after = self._bench, self.evaluations.get("after")
+        if after is None or all(answer.correct is None for answer in after.answers):
+            return
+        found = checkpoint.verified_before(
+            bench.folder.checkpoints_path, bench.config.max_steps, config_digest=bench.config.digest()
+        )
+        for saved in found[: bench.config.evaluation.checkpoints]:
+            student = bench.fresh_student()
+            checkpoint.load_learned(student.model, saved.path)
+            subject = Subject(saved.path.name, student.model, saved.manifest["digest"], student.eos_ids, student.pad_id)
+            words = f"checkpoint of step {saved.step:,}"
+            self.checkpoints[saved.step] = self._evaluate(subject, generate, "evaluating_after", words, scored=0)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be said of the measurement beside its figures."""
+        return self._general.remarks
 
     def of_teacher(self) -> None:
         """Measure the teacher's own answers, unless that costs money."""
@@ -78,11 +103,20 @@ class Measurements:
     def _measure(
         self, name: SubjectName, subject: Subject, complete: Generate, phase: Phase, *, scored: int, announce: bool
     ) -> None:
-        bench, records = self._bench, self._bench.prompts.test
-        if not (bench.config.evaluation.enabled and records):
+        bench = self._bench
+        if not (bench.config.evaluation.enabled and bench.prompts.test):
             return
-        bench.reporter.phase(phase, total=len(records), unit="prompts", detail=name)
-        evaluation = evaluate_model(
+        evaluation = self._evaluate(subject, complete, phase, name, scored=scored)
+        if name != "teacher":
+            evaluation = replace(evaluation, references=self._general.of_model(name, subject.model))
+        self.evaluations[name] = evaluation
+        if announce and name not in bench.folder.summary().evaluations:
+            bench.reporter.emit(summarize(name, evaluation, seed=bench.config.seed))
+
+    def _evaluate(self, subject: Subject, complete: Generate, phase: Phase, detail: str, *, scored: int) -> Evaluation:
+        bench, records = self._bench, self._bench.prompts.test
+        bench.reporter.phase(phase, total=len(records), unit="prompts", detail=detail)
+        return evaluate_model(
             subject,
             records,
             bench.test_ids,
@@ -94,9 +128,6 @@ class Measurements:
             complete=complete,
             progress=bench.reporter.progress,
         )
-        self.evaluations[name] = evaluation
-        if announce and name not in bench.folder.summary().evaluations:
-            bench.reporter.emit(summarize(name, evaluation, seed=bench.config.seed))
 
     def settings(self, num_scored_prompts: int | None) -> Settings:
         """How every model of the run is measured, with samples scored for so many prompts (None: all)."""

@@ -10,6 +10,7 @@ from opd.evaluation.verdict import reach_verdict
 from opd.pipeline.answers_only.answering import answer
 from opd.pipeline.answers_only.expansion import expand
 from opd.pipeline.answers_only.training import tell_training
+from opd.pipeline.artefact import keep_recommended, keep_student
 from opd.pipeline.baseline import Baseline
 from opd.pipeline.distillation import distill
 from opd.pipeline.imitation import needs_answers, teacher_answers
@@ -20,7 +21,6 @@ from opd.pipeline.warm_start import warm_start, warm_started
 from opd.pipeline.watching import Watcher
 from opd.pipeline.workbench import Workbench, set_up
 from opd.store.runs import RunFolder
-from opd.training import checkpoint
 from opd.training.decoding import Completion
 
 
@@ -70,6 +70,7 @@ def _stages(bench: Workbench, reporter: Reporter, keys: Mapping[str, str], *, re
         baseline.finish(watcher.beside)
     elif config.warm_start.steps and config.objective.needs == "text":
         measurements.of_model("sft", warm_started(bench), "evaluating_after")
+    measurements.of_checkpoints()
     judged = judge_answers(bench, measurements.evaluations, keys)
     reporter.phase("finalizing")
     _conclude(bench, measurements, judged)
@@ -87,21 +88,12 @@ def _conclude(bench: Workbench, measurements: Measurements, judged: Judgement) -
     verdict = reach_verdict(
         measurements.evaluations,
         judged=judged,
+        checkpoints=measurements.checkpoints,
+        remarks=measurements.remarks,
         alarms=summary.alarms,
         baseline_name="tuned imitation" if tuned else "imitation",
         seed=config.seed,
     )
+    keep_recommended(bench, verdict)
     if summary.verdict != verdict:
         bench.reporter.emit(verdict)
-
-
-def keep_student(bench: Workbench) -> object:
-    """Write the trained model as a folder that any tool can load; gives the model, adapters merged."""
-    model, target = bench.student.model, bench.folder.student_path
-    if hasattr(model, "peft_config"):
-        model = model.merge_and_unload()
-    stage = target.with_name(".student")
-    model.save_pretrained(stage)
-    bench.student.tokenizer.save_pretrained(stage)
-    checkpoint.replace_folder(stage, target)
-    return model

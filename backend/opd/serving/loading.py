@@ -15,6 +15,7 @@ import torch
 from opd.errors import ModelMismatchError, NotFoundError
 from opd.model_files import ModelFacts, find_model, read_facts
 from opd.serving.adapters import find_adapter
+from opd.store.runs import RunFolder
 from opd.training.models import end_token_ids, load_tokenizer, load_weights, pick_dtype
 
 
@@ -30,7 +31,7 @@ class ServedModel:
 
 
 def find_served(model_or_run: str, runs_dir: Path | None = None) -> Path | str:
-    """What to load: the finished student of a run of this name, else the folder or id as it is.
+    """What to load: what a run of this name has trained, as its verdict recommends, else the folder or id as it is.
 
     Raises:
         NotFoundError: the run exists, but has no finished student.
@@ -38,12 +39,13 @@ def find_served(model_or_run: str, runs_dir: Path | None = None) -> Path | str:
     run = runs_dir / model_or_run if runs_dir is not None and "/" not in model_or_run else None
     if run is None or not (run / "config.yaml").is_file():
         return model_or_run
-    if not (run / "student" / "config.json").is_file():
+    best = RunFolder(run).best_path
+    if not (best / "config.json").is_file():
         raise NotFoundError(
             f"Run {model_or_run} has no finished student with complete weights.",
             hint="Wait for its end, or export one of its checkpoints as merged weights and serve that folder.",
         )
-    return run / "student"
+    return best
 
 
 def load_served(model: str | Path, *, device: str = "auto", dtype: str = "auto") -> ServedModel:

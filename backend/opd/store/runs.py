@@ -1,7 +1,7 @@
 """Runs on disk: one folder each, and what can be told from it without asking any process.
 
     <data dir>/runs/<run_id>/  config.yaml  events.db  process.json  STOP  exit.json  log.txt  tags.json  accepted.json
-                               checkpoints/step-000100/…  student/  report.{json,html,md}
+                               checkpoints/step-000100/…  student/  recommended/  report.{json,html,md}
 
 A run's state is derived (exit record, else the process that holds it), never stored: it cannot be wrong after a
 crash. `opd train` and the studio make identical folders.
@@ -66,6 +66,17 @@ class RunFolder:
     def student_path(self) -> Path:
         """The finished model, present once the run has ended well or was stopped and saved."""
         return self.path / "student"
+
+    @property
+    def recommended_path(self) -> Path:
+        """The model that the verdict recommends, present where that is another than the trained student."""
+        return self.path / "recommended"
+
+    @property
+    def best_path(self) -> Path:
+        """The model that export and serve take."""
+        there = (self.recommended_path / "config.json").is_file()
+        return self.recommended_path if there else self.student_path
 
     def config(self) -> RunConfig:
         """The configuration the run was started with.

@@ -12,6 +12,7 @@ most an unfinished folder that nobody reads. No pickle anywhere.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -122,6 +123,15 @@ def newest_verified(root: Path, *, config_digest: str | None = None) -> tuple[Ch
             continue
         return checkpoint, rejected
     return None, rejected
+
+
+def verified_before(root: Path, step: int, *, config_digest: str) -> list[Checkpoint]:
+    """Checkpoints of this configuration earlier than `step` that verify, newest first."""
+    found = []
+    for folder in _folders(root):
+        with contextlib.suppress(CheckpointDamagedError):
+            found.append(verify(folder))
+    return [one for one in found if one.step < step and one.manifest.get("config_digest") == config_digest]
 
 
 def last_size(root: Path) -> int:

@@ -292,6 +292,40 @@ def test_the_recommended_artefact_is_the_best_proven_the_cheaper_of_equals(
     assert any(says in note for note in found.notes), found.notes
 
 
+@pytest.mark.parametrize(
+    ("after", "at_150", "harm", "recommended"),
+    [
+        (0.2, 0.7, 0.0, ("checkpoint", 150)),  # went too far
+        (0.6, 0.7, 0.0, ("checkpoint", 150)),
+        (0.6, 0.61, 0.0, ("after", None)),  # as good: the finished one
+        (0.6, 0.7, 0.3, ("after", None)),  # better, and a third of its answers end in a loop
+        (0.2, 0.31, 0.0, ("before", None)),  # better than the finished one, not than what was there
+    ],
+)
+def test_an_earlier_checkpoint_is_recommended_where_it_is_proven_better(
+    after: float, at_150: float, harm: float, recommended: tuple[str, int | None]
+) -> None:
+    found = reach_verdict(
+        {"before": evaluation("before", first(0.3, 200)), "after": evaluation("after", first(after, 200))},
+        checkpoints={
+            100: evaluation("after", first(0.25, 200)),
+            150: evaluation("after", first(at_150, 200), repeated=harm),
+        },
+    )
+    assert (found.recommended, found.recommended_step) == recommended
+    assert any("The checkpoint of step 150 is the best" in note for note in found.notes) == (
+        found.recommended_step == 150
+    )
+
+
+def test_the_more_checkpoints_are_tried_the_more_is_asked_of_one() -> None:
+    before, after = [False] * 60, [False] * 60
+    tried = evaluation("after", [i < 9 for i in range(60)])  # 9 prompts all one way: p = 0.004
+    subjects: dict[Subject, Evaluation] = {"before": evaluation("before", before), "after": evaluation("after", after)}
+    assert reach_verdict(subjects, checkpoints={1: tried}).recommended_step == 1
+    assert reach_verdict(subjects, checkpoints=dict.fromkeys(range(1, 5), tried)).recommended_step is None
+
+
 def test_a_teacher_with_nothing_to_teach_is_named() -> None:
     found = verdict(before=first(0.5, 100), after=first(0.5, 100), teacher=first(0.5, 100))
     assert any("little or nothing to teach" in note for note in found.notes)

@@ -615,6 +615,8 @@ export type JudgeConfig = {
   timeout_s: number;
 };
 export type EvaluationConfig = {
+  /** Earlier checkpoints measured too, newest first, so that a run that went too far still gives its best. */
+  checkpoints: number;
   /** Measure before and after, and give a verdict. */
   enabled: boolean;
   judge: JudgeConfig;
@@ -624,6 +626,10 @@ export type EvaluationConfig = {
   probe_every_steps: number;
   /** Held-out prompts whose answers are recorded while the run goes on, so that you can read them. */
   probe_prompts: number;
+  /** Compare how likely good answers to questions outside the task are, before and after; a great loss is a veto. */
+  regression: boolean;
+  /** JSONL file of such prompts with their answers. None: sixteen general questions that come with the product. */
+  regression_path: string | null;
 };
 export type ExpansionConfig = {
   /** Prompts to add. 0 skips the stage. Copies, near copies and whatever is held out are removed and written anew. */
@@ -1229,6 +1235,8 @@ export type JudgeConfig2 = {
   timeout_s?: number;
 };
 export type EvaluationConfig2 = {
+  /** Earlier checkpoints measured too, newest first, so that a run that went too far still gives its best. */
+  checkpoints?: number;
   /** Measure before and after, and give a verdict. */
   enabled?: boolean;
   judge?: JudgeConfig2;
@@ -1238,6 +1246,10 @@ export type EvaluationConfig2 = {
   probe_every_steps?: number;
   /** Held-out prompts whose answers are recorded while the run goes on, so that you can read them. */
   probe_prompts?: number;
+  /** Compare how likely good answers to questions outside the task are, before and after; a great loss is a veto. */
+  regression?: boolean;
+  /** JSONL file of such prompts with their answers. None: sixteen general questions that come with the product. */
+  regression_path?: string | null;
 };
 export type ExpansionConfig2 = {
   /** Prompts to add. 0 skips the stage. Copies, near copies and whatever is held out are removed and written anew. */
@@ -1626,7 +1638,8 @@ export type VerdictReached = {
   kind: "verdict_reached";
   lines: VerdictLine[];
   notes: string[];
-  recommended: "before" | "sft" | "after";
+  recommended: "before" | "sft" | "checkpoint" | "after";
+  recommended_step: number | null;
 };
 export type StoredEvent = {
   event:
@@ -1917,7 +1930,7 @@ export type RunOutcome = {
   headline: string;
   /** What decided: exact_match or judge_win_rate; None where nothing could. */
   metric: string | null;
-  recommended: ("before" | "sft" | "after") | null;
+  recommended: ("before" | "sft" | "checkpoint" | "after") | null;
   run_id: string;
   spent_usd: number;
   /** Dollars for each point gained; None unless the run made the student better. */

@@ -65,7 +65,7 @@ function measured(event: EvaluationFinished): string {
 }
 
 /** Shares as percentages, everything else as a number. */
-const SHARES = new Set(["exact_match", "truncated", "repeated", "refused", "win_rate"]);
+const SHARES = new Set(["exact_match", "judge_win_rate", "rubric_score", "truncated", "repeated", "refused"]);
 
 export function isShare(metric: string): boolean {
   return SHARES.has(metric);

@@ -63,12 +63,18 @@ export function VerdictPanel({ view }: { view: RunView }) {
 }
 
 function Headline({ verdict }: { verdict: VerdictReached }) {
+  const advice = verdict.conclusion === "not_measured" ? "" : wordFor(strings.verdict.recommended, verdict.recommended);
   const conclusion = wordFor(strings.verdict.conclusion, verdict.conclusion);
   const isSaid = verdict.headline.startsWith(conclusion);
   return (
     <div className={classes.headline} data-conclusion={verdict.conclusion}>
       {!isSaid && <span className={classes.conclusion}>{conclusion}</span>}
       <p data-testid="headline">{tied(verdict.headline)}</p>
+      {advice && (
+        <p className={classes.advice} data-testid="recommended">
+          {advice}
+        </p>
+      )}
     </div>
   );
 }
@@ -204,11 +210,9 @@ function differenceText(metric: string, number: number): string {
 
 function Notes({ view }: { view: RunView }) {
   const { verdict, evaluations, exactness, num_resumes: numResumes, alarms } = view.summary;
-  const advice = verdict ? strings.verdict.recommended[verdict.recommended] : "";
   const notes = [
     ...(verdict?.notes ?? []),
     ...(evaluations.sft ? [strings.verdict.baselineNote] : []),
-    ...(advice ? [advice] : []),
     ...(numResumes > 0 && exactness ? [strings.verdict[exactness]] : []),
   ];
   if (notes.length === 0 && alarms.length === 0) return null;
@@ -235,6 +239,10 @@ const REPORTS = [
 ] as const;
 
 const hasStudent = (run: RunDetail) => run.files.some((file) => file.name === "student/config.json");
+
+/** The folder of the model to take: what the verdict recommends where that is another than the trained student. */
+const studentFolder = (run: RunDetail) =>
+  `${run.path}/${run.files.some((file) => file.name === "recommended/config.json") ? "recommended" : "student"}`;
 
 function Results({ run, view }: { run: RunDetail; view: RunView }) {
   const reports = REPORTS.filter(([format]) => run.files.some((file) => file.name === `report.${format}`));
@@ -267,7 +275,7 @@ function Results({ run, view }: { run: RunDetail; view: RunView }) {
         )}
         {hasStudent(run) && (
           <Fact name={strings.verdict.student}>
-            <CopyButton size="compact-xs" text={`${run.path}/student`}>
+            <CopyButton size="compact-xs" text={studentFolder(run)}>
               {strings.verdict.copyPath}
             </CopyButton>
           </Fact>
