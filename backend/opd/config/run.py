@@ -11,6 +11,7 @@ from pydantic import AliasChoices, Field, model_validator
 
 from opd.config.base import SIGNAL_WORDS, Config
 from opd.config.data import DataConfig
+from opd.config.judge import JudgeConfig
 from opd.config.models import StudentConfig
 from opd.config.objectives import DivergenceObjective, Objective, objective_needs
 from opd.config.stages import (
@@ -23,6 +24,9 @@ from opd.config.stages import (
     WarmStartConfig,
 )
 from opd.config.teachers import Teacher, usual_objectives
+
+# Settings that are younger than runs and measurements which people keep: at their defaults they change no digest.
+_YOUNGER = ("checkpoints", "regression", "regression_path", "judge")
 
 
 class RunConfig(Config):
@@ -151,8 +155,10 @@ class RunConfig(Config):
     def digest(self) -> str:
         """SHA-256 over the canonical JSON form: equal digests mean equal runs (on equal software and data)."""
         data = self.model_dump(mode="json")
-        if not self.evaluation.judge.model:  # without a judge its settings decide nothing
-            del data["evaluation"]["judge"]
+        for name in _YOUNGER:
+            value = getattr(self.evaluation, name)
+            if value == getattr(EvaluationConfig(), name) or (isinstance(value, JudgeConfig) and not value.model):
+                del data["evaluation"][name]
         text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return sha256(text.encode()).hexdigest()
 
