@@ -149,12 +149,15 @@ def _collapsed(trace: Trace) -> str | None:
 
 
 def _spiked(trace: Trace) -> str | None:
-    """Two steps in a row at three times the recent past, or one at six times; a small level may double by chance."""
-    for num, factor in ((1, 6.0), (2, 3.0)):
-        last, past = trace.last("reverse_kl", num), trace.before_last("reverse_kl", num)
-        if last and past is not None and min(last) >= max(factor * past, past + 0.5):
-            return f"Reverse KL is {last[-1]:.2f} nats per token; it was about {past:.2f} over the steps before."
-    return None
+    """Two steps in a row at three times the recent past.
+
+    One step says nothing of where the student is: a single completion that lost its way lifts the mean of sixteen
+    tenfold, and the next step's completions, drawn anew, know nothing of it.
+    """
+    last, past = trace.last("reverse_kl", 2), trace.before_last("reverse_kl", 2)
+    if not last or past is None or min(last) < max(3.0 * past, past + 0.5):
+        return None
+    return f"Reverse KL is {last[-1]:.2f} nats per token; it was about {past:.2f} over the steps before."
 
 
 def _judge_disagrees(trace: Trace) -> str | None:

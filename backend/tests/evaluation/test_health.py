@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,14 +88,35 @@ def test_healthy_traces_raise_nothing(seed: int) -> None:
     assert run(healthy(seed)) == []
 
 
-def test_recorded_runs_that_went_well_raise_nothing() -> None:
-    """Real on-policy runs on two-digit sums (see record_traces.py), 33 % right before and 60 to 64 % after."""
-    recorded = json.loads(Path(__file__).with_name("healthy_traces.json").read_text(encoding="utf-8"))
-    assert len(recorded) >= 2
-    for columns in recorded:
-        num_steps = len(columns["loss"])
-        assert num_steps >= 100
-        assert run([{name: values[i] for name, values in columns.items()} for i in range(num_steps)]) == []
+RECORDED = json.loads(Path(__file__).with_name("healthy_traces.json").read_text(encoding="utf-8"))
+
+
+def test_there_are_twenty_recorded_demos_and_all_went_well() -> None:
+    assert [run["seed"] for run in RECORDED["runs"]] == list(range(20))
+    assert {run["verdict"] for run in RECORDED["runs"]} == {"better"}
+
+
+@pytest.mark.parametrize("run_of_seed", RECORDED["runs"], ids=lambda run_of_seed: f"seed {run_of_seed['seed']}")
+def test_a_recorded_demo_raises_nothing(run_of_seed: dict[str, Any]) -> None:
+    """What the alarms of real runs see (record_traces.py), step metrics and probe answers alike."""
+    monitor = HealthMonitor(max_completion_tokens=40)
+    raised = []
+    parts = RECORDED["parts"]
+    for index in range(200):
+        metrics: Metrics = {name: run_of_seed[name][index] / parts[name] for name in parts}
+        metrics["loss"] = metrics["reverse_kl"]
+        metrics["eos_share"] = 1 - (metrics["truncated_share"] or 0)
+        raised += monitor.observe(index + 1, metrics)
+        for text in run_of_seed["texts"].get(str(index + 1), []):
+            raised += monitor.observe_sample(index + 1, text, truncated=False)
+    assert raised == []
+
+
+def test_one_odd_completion_is_no_spike() -> None:
+    trace = healthy(5)
+    for index in (60, 110, 160):
+        trace[index].update(reverse_kl=4.0, loss=4.0)
+    assert run(trace) == []
 
 
 @pytest.mark.parametrize("code", BAD)
