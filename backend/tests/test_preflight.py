@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from model_folders import write_model_folder
-from opd import preflight as module
 from opd.config import RunConfig
 from opd.machine import Device
-from opd.preflight import PreflightItem, preflight
+from opd.preflight import PreflightItem, asking, preflight, room
+from opd.preflight import models as model_looks
 from opd.store.runs import RunStore
 from studio_in_tests import PROMPTS, config
 
@@ -136,15 +136,15 @@ def test_too_little_memory(
     models: Path, store: RunStore, monkeypatch: pytest.MonkeyPatch, total: int, status: str
 ) -> None:
     device = Device(kind="cpu", name="small", memory_total_bytes=total, memory_available_bytes=GIB // 4)
-    monkeypatch.setattr(module, "find_device", lambda: device)
+    monkeypatch.setattr(room, "find_device", lambda: device)
     item = look(run_config(models), store)["memory"]
     assert item.status == status
     assert "micro_batch_size" in item.fix
 
 
 def test_too_little_disk(models: Path, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = module.describe_machine(models).model_copy(update={"disk_free_bytes": 1000})
-    monkeypatch.setattr(module, "describe_machine", lambda folder: machine)
+    machine = room.describe_machine(models).model_copy(update={"disk_free_bytes": 1000})
+    monkeypatch.setattr(room, "describe_machine", lambda folder: machine)
     assert look(run_config(models), store)["disk"].status == "fail"
 
 
@@ -157,14 +157,15 @@ def test_a_device_that_is_taken_or_not_there(models: Path, store: RunStore) -> N
     assert item.status == "fail"
     assert run.run_id in item.detail
     run.end("done", step=1)
-    kind = module.find_device().kind
+    kind = room.find_device().kind
     missing = "mps" if kind != "mps" else "cuda"
     assert look(run_config(models, device=missing), store)["device"].status == "fail"
     assert look(run_config(models, device="cpu"), store)["device"].status == "ok"
 
 
 def test_missing_packages_are_named(models: Path, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "missing_training_packages", lambda: ["torch", "trl"])
+    for looks in (model_looks, asking):
+        monkeypatch.setattr(looks, "missing_training_packages", lambda: ["torch", "trl"])
     item = look(run_config(models), store)["packages"]
     assert item.status == "fail"
     assert "torch, trl" in item.detail

@@ -8,7 +8,9 @@ import type { Draft } from "./useDraft";
 export function TeacherFinding({ draft }: { draft: Draft }) {
   const { config } = draft;
   const checks = usePreflightQuery({ preflightRequest: { config: config ?? ({} as RunConfig) } }, { skip: !config });
-  const finding = checks.currentData?.items.find((item) => item.id === "pair");
+  const items = checks.currentData?.items ?? [];
+  // Only the probe's items have a code: where it found nothing that fits, the first of them that failed says why.
+  const finding = items.find((item) => item.id === "pair") ?? items.find((item) => item.code && item.status === "fail");
   if (config && checks.isFetching) return <output className={classes.signal}>{strings.setup.asking}</output>;
   return <output className={classes.signal}>{finding ? finding.detail : strings.setup.notAsked}</output>;
 }
