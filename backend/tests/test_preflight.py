@@ -10,7 +10,7 @@ import pytest
 
 from model_folders import write_model_folder
 from opd.config import RunConfig
-from opd.machine import Device
+from opd.machine import Device, describe_machine, find_device
 from opd.preflight import PreflightItem, asking, preflight, room
 from opd.preflight import models as model_looks
 from opd.store.runs import RunStore
@@ -143,7 +143,7 @@ def test_too_little_memory(
 
 
 def test_too_little_disk(models: Path, store: RunStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    machine = room.describe_machine(models).model_copy(update={"disk_free_bytes": 1000})
+    machine = describe_machine(models).model_copy(update={"disk_free_bytes": 1000})
     monkeypatch.setattr(room, "describe_machine", lambda folder: machine)
     assert look(run_config(models), store)["disk"].status == "fail"
 
@@ -157,7 +157,7 @@ def test_a_device_that_is_taken_or_not_there(models: Path, store: RunStore) -> N
     assert item.status == "fail"
     assert run.run_id in item.detail
     run.end("done", step=1)
-    kind = room.find_device().kind
+    kind = find_device().kind
     missing = "mps" if kind != "mps" else "cuda"
     assert look(run_config(models, device=missing), store)["device"].status == "fail"
     assert look(run_config(models, device="cpu"), store)["device"].status == "ok"

@@ -9,6 +9,7 @@ import typer
 from opd.cli.bench_methods import methods
 from opd.cli.bench_speed import growth, speed
 from opd.cli.output import JsonOption, emit_json
+from opd.cli.progress import StepsBar
 
 
 def register(app: typer.Typer) -> None:
@@ -19,8 +20,29 @@ def register(app: typer.Typer) -> None:
     group.command("speed")(speed)
     group.command("growth")(growth)
     group.command("methods")(methods)
+    group.command("tokenizers")(tokenizers)
     group.command("ledger")(ledger)
     app.add_typer(group, name="bench")
+
+
+def tokenizers(
+    steps: Annotated[int, typer.Option(min=1, help="Measured optimizer steps of each.")] = 40,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    json: JsonOption = False,
+) -> None:
+    """Measure what a teacher with another tokenizer costs a step, beside one with the student's own.
+
+    The demo's models, taking turns. The other teacher is made on demand and kept: minutes, once.
+    """
+    from opd.bench.tokenizers import run_tokenizers_bench
+    from opd.store.files import data_dir
+
+    with StepsBar() as bar:
+        report = run_tokenizers_bench(data_dir() / "bench-methods", steps=steps, threads=threads, progress=bar.show)
+    if json:
+        emit_json(report.as_dict())
+    else:
+        print(report.as_text())
 
 
 def ledger(
