@@ -13,9 +13,11 @@ each with a test that shows it on the stock trainer (backend/tests/training/test
   (huggingface/trl#4719 for the other loss): it is a sum here, and divided once by the window's completion tokens.
 - Only byte-level vocabularies were understood; tokens are matched by their bytes here.
 
-What cannot be repaired without being another method: where the tokenizers divide a number differently, a merged group
-has no partner in the other vocabulary, and the sorted comparison cannot tell a right digit from a wrong one. Hence the
-alarm in `opd.pipeline.distillation`, and `opd.objectives.alignment` as the recommended method.
+What cannot be repaired without being another method: where the tokenizers divide a number differently, the teacher's
+mass lies on a token that the student does not have, and on those that both have, single digits among them, it is left
+with nearly nothing. So each digit of the student's counts as too likely, right or wrong, and numbers are unlearnt; the
+sorted comparison of the rest cannot tell one from another. A loss that scores every token does this more thoroughly.
+Hence the alarm in `opd.pipeline.distillation`, and `opd.objectives.alignment` as the recommended method.
 
 Legend: B rows, L padded length, V student's and W teacher's vocabulary.
 """

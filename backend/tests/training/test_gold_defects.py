@@ -353,5 +353,36 @@ def test_where_numbers_are_divided_differently_it_cannot_tell_right_from_wrong()
     assert min(wrong) <= losses[number[-1]] + 1e-6
 
 
+@pytest.mark.parametrize("beta", [0.5, 1.0])
+def test_a_number_that_is_divided_differently_is_unlearnt_though_it_is_right(beta: float) -> None:
+    """Why students collapse: the teacher's certainty lies on a token that the student does not have.
+
+    On the tokens that both have, single digits among them, the teacher is left with nearly nothing, so every digit of
+    the student's is held to be too likely, and a step of descent makes the very number that the teacher expects rarer.
+    """
+    codecs = [TextCodec(t, vocab_size=len(t), eos_ids=[END]) for t in (ONE, MANY)]
+    prompt = ids(ONE, "x")
+    side = TeacherSide(*codecs, {tuple(prompt): tuple(prompt)})
+    number = next(text for text in (f" {n}" for n in range(10, 2000)) if len(pieces(MANY, text)) == 1)
+    digits = pieces(ONE, number)
+    pair = lay_out(side, prompt, digits)
+    assert pair is not None
+    mine, theirs = pair
+    teacher = torch.zeros(len(theirs.ids), len(MANY))
+    teacher[theirs.start - 1, pieces(MANY, number)] = 30.0
+    student = torch.zeros(len(mine.ids), len(ONE))
+    student[[mine.start - 1 + place for place in range(len(digits))], digits] = 8.0  # it is rather sure of it, too
+    student.requires_grad_()
+    settings = GOLDConfig(output_dir="x", use_cpu=True, bf16=False, beta=beta, **ACROSS_SETTINGS)
+    loss, _ = AcrossLoss(side, settings, torch.device("cpu")).summed(student, mine, teacher, theirs)
+    (gradient,) = torch.autograd.grad(loss, student)
+
+    def log_probability(logits: torch.Tensor) -> float:
+        laws = logits.detach()[mine.start - 1 : mine.start - 1 + len(digits)].log_softmax(-1)
+        return float(laws[range(len(digits)), digits].sum())
+
+    assert log_probability(student - 0.1 * gradient) < log_probability(student) - 1e-5
+
+
 def pieces(tokenizer: Any, text: str) -> list[int]:
     return [int(token) for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
