@@ -23,3 +23,19 @@ def light_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     from studio_in_tests import LIGHT_PIPELINE
 
     monkeypatch.setattr(opd.jobs, "PIPELINE", LIGHT_PIPELINE)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have counted (`record_property("counts", …)`), in one table at the end."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    told = [
+        str(value)
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+        for name, value in report.user_properties
+        if name == "counts"
+    ]
+    if told:
+        terminalreporter.section("counts")
+        for line in told:
+            terminalreporter.write_line(line)

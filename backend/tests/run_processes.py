@@ -6,21 +6,31 @@ commit patches only the observer of those points, which the code under test call
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from opd.store.runs import RunFolder
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        "opd.pipeline.walk", "opd.training.gold", "peft", "torch._dynamo", "accelerate.optimizer",
-        "transformers.models.qwen3.modeling_qwen3",
-    ]
-)  # fmt: skip
+_CONTEXT.set_forkserver_preload(["warm_fork"])
+
+
+@functools.cache
+def _start_server() -> None:
+    """Start the process that runs are forked from; it has to find `warm_fork`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        forkserver.ensure_running()
+
 
 Fault = Callable[[], None]
 """Something that goes wrong inside a run's process; a function of a module, so that it can be sent there."""
@@ -31,7 +41,8 @@ class RunProcess:
 
     Args:
         fault_at: name of a point of the checkpoint's commit at which `fault` happens inside the process…
-        occurrence: …the nth time it gets there.
+        occurrence: …the nth time it gets there…
+        step: …or the commit of this step, if it is given.
         fault: what happens; by default the process is killed.
         before: called inside the process before the run begins.
     """
@@ -42,11 +53,14 @@ class RunProcess:
         *,
         fault_at: str | None = None,
         occurrence: int = 1,
+        step: int | None = None,
         fault: Fault | None = None,
         before: Fault | None = None,
     ):
+        _start_server()
         self.log_path = run.log_path
-        self._process = _CONTEXT.Process(target=_run, args=(run.path, fault_at, occurrence, fault or die, before))
+        arguments = (run.path, fault_at, occurrence, step, fault or die, before)
+        self._process = _CONTEXT.Process(target=_run, args=arguments)
         self._process.start()
 
     def wait(self, timeout_s: float = 300) -> int | None:
@@ -75,8 +89,10 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _run(path: Path, point: str | None, occurrence: int, fault: Fault, before: Fault | None) -> None:
-    """The child: one run, or a resume of it, that meets a fault at the nth time it reaches `point`."""
+def _run(
+    path: Path, point: str | None, occurrence: int, step: int | None, fault: Fault, before: Fault | None
+) -> None:
+    """The child: one run, or a resume of it, that meets a fault at the nth time, or at the step, it reaches `point`."""
     from opd.pipeline.run import run_folder
     from opd.training import checkpoint
 
@@ -86,14 +102,18 @@ def _run(path: Path, point: str | None, occurrence: int, fault: Fault, before: F
     if point is not None:
         left = [occurrence]
 
-        def meet(reached: str) -> None:
-            if reached == point:
+        def meet(reached: str, committed: int) -> None:
+            if reached == point and step in (None, committed):
                 left[0] -= 1
                 if left[0] == 0:
                     fault()
 
         commit = checkpoint.commit
-        checkpoint.commit = lambda *args, **options: commit(*args, **{**options, "at": meet})  # type: ignore[assignment]
+
+        def observed(root: Path, committed: int, *args: Any, **options: Any) -> checkpoint.Checkpoint:
+            return commit(root, committed, *args, **{**options, "at": lambda reached: meet(reached, committed)})
+
+        checkpoint.commit = observed
     if before is not None:
         before()
     os._exit(run_folder(RunFolder(path), take_signals=True))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from faults.harness import STEPS, Torture, model_digest, stored_events
+from faults.comparison import model_digest, stored_events
+from faults.harness import STEPS, Torture
 from opd.errors import CheckpointDamagedError
 from opd.training import checkpoint
 from run_processes import RunProcess

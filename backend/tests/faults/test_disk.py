@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from faults.harness import Torture, model_digest, stored_events
+from faults.comparison import model_digest, stored_events
+from faults.harness import Torture
 from opd.errors import StorageError
 from opd.events import AlarmRaised
 from opd.pipeline.run import run_folder

@@ -8,38 +8,34 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 from pathlib import Path
 
 import pytest
 
-from faults.harness import POINTS, Tally, Torture, history, model_digest
+from faults.comparison import history, model_digest
+from faults.harness import POINTS, PROMPTS, ROWS, STEPS, Tally, Torture
+from faults.variants import MIXED, VARIANTS
 from opd.store.runs import RunFolder
 from run_processes import RunProcess, die
 
-VARIANTS = {
-    "full, lambda 0.4": {"on_policy_fraction": 0.4, "warm_start": {"steps": 2}},
-    "adapters": {"student_training": "lora"},
-}
-
-
-def make(root: Path, name: str) -> Torture:
-    changes = dict(VARIANTS[name])
-    if changes.pop("student_training", None):
-        student = {"model": str(root / "student"), "training": "lora", "lora": {"rank": 4, "alpha": 8}}
-        changes["student"] = student
-    return Torture(root, **changes)
+KILLS = 500
+"""Of the long form in half an hour or more; less in less."""
+EPOCHS = ((STEPS - 1) * ROWS) // PROMPTS + 1
+Tell = Callable[[str, object], None]
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_nothing_differs_after_kills(tmp_path: Path, name: str) -> None:
-    torture, tally, rng = make(tmp_path, name), Tally(), random.Random(name)
-    torture.kill_at_points(tally, POINTS)
-    torture.kill_at_points(tally, POINTS[::-1])
-    while tally.kills < 20:
-        torture.kill_at_random(tally, rng, kills=4)
-    print(f"{name}: {tally}")
+def test_nothing_differs_after_kills(tmp_path: Path, name: str, record_property: Tell) -> None:
+    tally, rng = Tally(), random.Random(name)
+    with VARIANTS[name](tmp_path) as torture:
+        torture.kill_at_every_step(tally, first=rng.randrange(len(POINTS)))
+        while tally.kills < 12:
+            torture.kill_at_random(tally, rng, kills=4)
+    record_property("counts", f"kill -9, {name}: {tally}")
     assert tally.faults() == 0, tally.notes
 
 
@@ -48,7 +44,7 @@ def die_before_the_exit_record() -> None:
 
 
 def test_a_run_killed_between_its_last_word_and_its_exit_record_ends_once(tmp_path: Path) -> None:
-    torture = make(tmp_path, "full, lambda 0.4")
+    torture = Torture(tmp_path, **MIXED)
     run = torture.store.create(torture.config)
     assert RunProcess(run, before=die_before_the_exit_record).wait() == -signal.SIGKILL
     assert run.state() == "interrupted"
@@ -59,16 +55,27 @@ def test_a_run_killed_between_its_last_word_and_its_exit_record_ends_once(tmp_pa
 
 
 @pytest.mark.torture
-def test_nothing_differs_after_many_kills(tmp_path: Path) -> None:
-    minutes = float(os.environ.get("OPD_TORTURE_MINUTES", "30"))
-    deadline = time.monotonic() + minutes * 60 / 2
-    tallies = {name: Tally() for name in VARIANTS}
-    tortures = {name: make(tmp_path, name) for name in VARIANTS}
-    rng = random.Random(0)
-    while time.monotonic() < deadline or sum(t.kills for t in tallies.values()) < 40:
-        for name, torture in tortures.items():
-            torture.kill_at_points(tallies[name], rng.sample(POINTS, len(POINTS)))
-            torture.kill_at_random(tallies[name], rng, kills=rng.randint(2, 6))
+def test_nothing_differs_after_many_kills(tmp_path: Path, record_property: Tell) -> None:
+    """Every point in every epoch, with everything that learns and teaches; then at random moments."""
+    share = min(1.0, float(os.environ.get("OPD_TORTURE_MINUTES", "30")) / 30)
+    least = ceil(KILLS * share / len(VARIANTS))
+
+    def torment(name: str) -> Tally:
+        tally, rng = Tally(), random.Random(name)
+        root = tmp_path / name.partition(",")[0]
+        root.mkdir()
+        with VARIANTS[name](root) as torture:
+            for first in range(ceil(len(POINTS) * share)):
+                torture.kill_at_every_step(tally, first)
+            while tally.kills < least:
+                torture.kill_at_random(tally, rng, kills=rng.randint(2, 6))
+        return tally
+
+    with ThreadPoolExecutor(2) as pool:
+        tallies = dict(zip(VARIANTS, pool.map(torment, VARIANTS), strict=True))
     for name, tally in tallies.items():
-        print(f"{name:>20}: {tally}")
-    assert all(tally.faults() == 0 for tally in tallies.values()), [t.notes for t in tallies.values()]
+        record_property("counts", f"kill -9, {name}: {tally}")
+    record_property("counts", f"kill -9, all: {sum(tally.kills for tally in tallies.values())} kills")
+    assert all(tally.faults() == 0 for tally in tallies.values()), [tally.notes for tally in tallies.values()]
+    if share == 1:
+        assert all(len(tally.places) == EPOCHS * len(POINTS) for tally in tallies.values())

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from faults.harness import Torture, model_digest
+from faults.comparison import model_digest
+from faults.harness import Torture
 from run_processes import RunProcess
 
 

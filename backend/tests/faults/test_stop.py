@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from faults.harness import POINTS, Torture, history, model_digest
+from faults.comparison import history, model_digest
+from faults.harness import POINTS, Torture
 from opd.training import checkpoint
 from run_processes import RunProcess
 
