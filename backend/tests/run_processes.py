@@ -89,9 +89,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _run(
-    path: Path, point: str | None, occurrence: int, step: int | None, fault: Fault, before: Fault | None
-) -> None:
+def _run(path: Path, point: str | None, occurrence: int, step: int | None, fault: Fault, before: Fault | None) -> None:
     """The child: one run, or a resume of it, that meets a fault at the nth time, or at the step, it reaches `point`."""
     from opd.pipeline.run import run_folder
     from opd.training import checkpoint
