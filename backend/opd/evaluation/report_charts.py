@@ -15,7 +15,9 @@ from opd.events import Interval
 _WIDTH, _HEIGHT = 360, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 26, 30
 _ROW = 26
-COLOURS = {"before": "#64748b", "sft": "#b45309", "after": "#1d4ed8", "teacher": "#047857"}
+# Names of the page's style: its colours differ between light, dark and paper.
+COLOURS = {subject: f"var(--{subject})" for subject in ("before", "sft", "after", "teacher")}
+_SERIES = COLOURS["after"]
 
 
 def line_chart(title: str, unit: str, points: Sequence[SeriesPoint]) -> str:
@@ -36,10 +38,10 @@ def line_chart(title: str, unit: str, points: Sequence[SeriesPoint]) -> str:
         above = [f"{a:.1f},{y(p.high or 0.0):.1f}" for a, p in zip(middles, piece, strict=True)]
         below = [f"{a:.1f},{y(p.low or 0.0):.1f}" for a, p in zip(middles, piece, strict=True)]
         line = " ".join(f"{a:.1f},{y(p.mean or 0.0):.1f}" for a, p in zip(middles, piece, strict=True))
-        parts.append(f'<polygon points="{" ".join([*above, *reversed(below)])}" fill="#1d4ed8" fill-opacity="0.18"/>')
-        parts.append(f'<polyline points="{line}" fill="none" stroke="#1d4ed8" stroke-width="1.4"/>')
+        parts.append(f'<polygon points="{" ".join([*above, *reversed(below)])}" fill="{_SERIES}" fill-opacity="0.18"/>')
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{_SERIES}" stroke-width="1.4"/>')
         if len(piece) == 1:
-            parts.append(f'<circle cx="{middles[0]:.1f}" cy="{y(piece[0].mean or 0.0):.1f}" r="2" fill="#1d4ed8"/>')
+            parts.append(f'<circle cx="{middles[0]:.1f}" cy="{y(piece[0].mean or 0.0):.1f}" r="2" fill="{_SERIES}"/>')
     first, last = known[0].mean, known[-1].mean
     told = f"{title}: from {first:.3g} at step {known[0].first_step} to {last:.3g} at step {known[-1].last_step}."
     return _svg(_HEIGHT, title, unit, told, parts)
@@ -54,11 +56,11 @@ def interval_chart(
     height = _TOP + _BOTTOM + _ROW * len(rows)
     ticks = nice_ticks(0.0, max(found.high for _, _, found in rows))
     left = 84
-    x = _scale(ticks[0], ticks[-1], left, _WIDTH - 52)
+    x = _scale(ticks[0], ticks[-1], left, _WIDTH - 60)
     parts = []
     for tick in ticks:
         at = f"{x(tick):.1f}"
-        parts.append(f'<line x1="{at}" x2="{at}" y1="{_TOP}" y2="{height - _BOTTOM}" stroke="#e2e8f0"/>')
+        parts.append(f'<line x1="{at}" x2="{at}" y1="{_TOP}" y2="{height - _BOTTOM}" stroke="var(--line)"/>')
         parts.append(_text(x(tick), height - _BOTTOM + 14, label(tick), anchor="middle"))
     for index, (key, name, found) in enumerate(rows):
         middle = _TOP + _ROW * (index + 0.5)
@@ -105,7 +107,7 @@ def _grid(ticks: Sequence[float], y: Callable[[float], float]) -> str:
     parts = []
     for tick in ticks:
         at = f"{y(tick):.1f}"
-        parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at}" y2="{at}" stroke="#e2e8f0"/>')
+        parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at}" y2="{at}" stroke="var(--line)"/>')
         text = f"{tick:.1e}".replace("e-0", "e-") if 0 < ticks[-1] < 0.01 and tick else f"{tick:g}"
         parts.append(_text(_LEFT - 6, y(tick) + 3.5, text, anchor="end"))
     return "".join(parts)
@@ -120,16 +122,16 @@ def _step_axis(first: int, last: int, x: Callable[[float], float]) -> str:
 
 def _text(x: float, y: float, text: str, *, anchor: str = "start", weight: str = "400") -> str:
     return (
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="10.5" fill="#475569" text-anchor="{anchor}" '
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="10.5" fill="var(--dim)" text-anchor="{anchor}" '
         f'font-weight="{weight}">{escape(text)}</text>'
     )
 
 
 def _svg(height: float, title: str, unit: str, told: str, parts: Sequence[str]) -> str:
-    beside = f' <tspan font-weight="400" fill="#64748b">{escape(unit)}</tspan>' if unit else ""
+    beside = f' <tspan font-weight="400" fill="var(--quiet)">{escape(unit)}</tspan>' if unit else ""
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(told)}" '
         f'font-family="system-ui, sans-serif"><title>{escape(told)}</title>'
-        f'<text x="0" y="13" font-size="12.5" font-weight="600" fill="#0f172a">{escape(title)}{beside}</text>'
+        f'<text x="0" y="13" font-size="12.5" font-weight="600" fill="var(--ink)">{escape(title)}{beside}</text>'
         f"{''.join(parts)}</svg>"
     )

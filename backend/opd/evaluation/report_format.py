@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from opd.evaluation.report_model import LiveSample, Report
@@ -56,6 +57,12 @@ CHARTS = (
 )
 _SHARES = {"exact_match", "judge_win_rate", "rubric_score", "truncated", "repeated", "refused"}
 _MAX_LIVE_STEPS = 5
+
+
+def model_name(model: str) -> str:
+    """An id as it is, a folder by its last two names: the whole path stands in the configuration."""
+    parts = re.split(r"[/\\\\]", model)
+    return "/".join(parts[-2:]) if len(parts) > 2 and (parts[0] == "" or parts[0].endswith(":")) else model
 
 
 def value(metric: str, number: float) -> str:

@@ -60,10 +60,11 @@ def _header(report: Report) -> str:
         report.device,
         f"OPD Studio {report.versions.get('opd-studio', '')}",
     ]
+    student, teacher = (escape(words.model_name(model)) for model in (report.student, report.teacher))
     return (
         f"<header>\n<h1>{escape(report.name or report.run_id)}</h1>\n"
         f'<p class="quiet">{escape(" · ".join(fact for fact in facts if fact.strip()))}</p>\n'
-        f"<p>Student <b>{escape(report.student)}</b>, teacher <b>{escape(report.teacher)}</b>"
+        f"<p>Student <b>{student}</b>, teacher <b>{teacher}</b>"
         f"{escape(f' ({report.signal})' if report.signal else '')}. {report.num_prompts:,} training prompts, "
         f"{report.num_test_prompts:,} held out. {escape(words.course(report))}</p>\n</header>\n"
     )
@@ -133,7 +134,8 @@ def _lines(verdict: VerdictReached | None) -> str:
         for line in verdict.lines
     )
     head = "<th>After training</th><th>against</th><th>difference on the same prompts</th><th></th>"
-    return f"<h3>Compared prompt by prompt</h3>\n<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n"
+    table = f'<table class="compared"><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>\n'
+    return f"<h3>Compared prompt by prompt</h3>\n{table}"
 
 
 def _moves(report: Report) -> str:
@@ -151,9 +153,9 @@ def _charts(report: Report) -> str:
     if not charts:
         return ""
     return (
-        f'<div class="charts">{charts}</div>\n<p class="quiet">Lines are means, bands reach from the smallest to the '
-        "largest value. Accuracy of on-policy distillation often dips before it rises; falling KL alone is no "
-        "success.</p>\n"
+        '<p class="quiet">Lines are means, bands reach from the smallest to the largest value. Accuracy of on-policy '
+        "distillation often dips before it rises; falling KL alone is no success.</p>\n"
+        f'<div class="charts">{charts}</div>\n'
     )
 
 

@@ -53,10 +53,10 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _header(report: Report) -> str:
     facts = [f"Run `{report.run_id}`", report.started or "", escape(report.device)]
     signal = f" ({escape(report.signal)})" if report.signal else ""
+    student, teacher = (escape(words.model_name(model)) for model in (report.student, report.teacher))
     return (
-        f"{' · '.join(fact for fact in facts if fact)}\n\nStudent {escape(report.student)}, teacher "
-        f"{escape(report.teacher)}{signal}. {report.num_prompts:,} training prompts, {report.num_test_prompts:,} held "
-        f"out. {escape(words.course(report))}"
+        f"{' · '.join(fact for fact in facts if fact)}\n\nStudent {student}, teacher {teacher}{signal}. "
+        f"{report.num_prompts:,} training prompts, {report.num_test_prompts:,} held out. {escape(words.course(report))}"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from opd.evaluation.judge import Judgement
+from opd.evaluation.regime import regime_remarks
 from opd.evaluation.report import write_reports
 from opd.evaluation.verdict import reach_verdict
 from opd.pipeline.answers_only.answering import answer
@@ -89,7 +90,7 @@ def _conclude(bench: Workbench, measurements: Measurements, judged: Judgement) -
         measurements.evaluations,
         judged=judged,
         checkpoints=measurements.checkpoints,
-        remarks=measurements.remarks,
+        remarks=[*regime_remarks(config, len(bench.prompts.train)), *measurements.remarks],
         alarms=summary.alarms,
         baseline_name="tuned imitation" if tuned else "imitation",
         seed=config.seed,

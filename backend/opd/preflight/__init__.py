@@ -5,7 +5,7 @@ starts in spite of a failed item will fail in its own pre-flight, with the same 
 
     look      the looks in their order
     models    packages, student, teacher, objective
-    prompts   data, what is held out, context length
+    prompts   data, what is held out, few or many, context length
     room      memory, disk, device
     asking    the teacher's probe; a chat teacher's readiness; the judge
 """

@@ -22,6 +22,7 @@ def preflight(config: RunConfig, *, store: RunStore) -> list[PreflightItem]:
         ("objective", "Objective", lambda: models.objective(config)),
         ("data", "Prompts", lambda: prompts.data(config, report)),
         ("held_out", "Held-out prompts", lambda: prompts.held_out(config, report)),
+        ("regime", "Few prompts or many", lambda: prompts.regime(config, report)),
         ("context", "Context length", lambda: prompts.context(config, report)),
         ("memory", "Memory", lambda: room.memory(config, report)),
         ("disk", "Disk", lambda: room.disk(config, store)),

@@ -6,6 +6,7 @@ from opd.config import RunConfig
 from opd.data_loader import DataReport, check_file, shared_prompts
 from opd.errors import DataError
 from opd.estimate import prompt_lengths
+from opd.evaluation.regime import regime_advice
 from opd.hub_cache import local_folder
 from opd.model_files import read_facts
 from opd.preflight.items import Finding
@@ -74,6 +75,15 @@ def _first_problem(report: DataReport) -> Finding:
     first = next(problem for problem in report.problems if problem.severity == "error")
     count = f"{report.num_errors:,} problem{'s' if report.num_errors != 1 else ''}"
     return Finding("fail", f"{count}, first in line {first.line}, byte {first.byte_offset}: {first.reason}.", first.fix)
+
+
+def regime(config: RunConfig, report: DataReport | None) -> Finding | None:
+    """What was measured with as many prompts as these, and what it suggests."""
+    if report is None:
+        return None
+    held_out = 0 if config.data.test_path is not None else round(report.num_samples * config.data.test_fraction)
+    words = regime_advice(config, report.num_samples - held_out)
+    return Finding("ok", words) if words else None
 
 
 def context(config: RunConfig, report: DataReport | None) -> Finding | None:

@@ -100,6 +100,7 @@ COMPARISONS: tuple[Comparison, ...] = (
     Comparison("gold_stock", "start", "What does TRL's GOLD teach?"),
     Comparison("gold_patched", "start", "And with its defects repaired?"),
     Comparison("many_prompts", "sft_many_prompts", "On-policy or imitation, with many prompts?"),
+    Comparison("sft_many_prompts", "full_distribution", "Rather more prompts than the better method?"),
 )
 
 
