@@ -28,13 +28,16 @@ def config(**changes: Any) -> RunConfig:
 def test_the_figures_are_the_benchmarks() -> None:
     rows = {row["method"]: row for row in json.loads(BENCHMARK.read_text(encoding="utf-8"))["rows"]}
 
-    def measured(num_prompts: int, imitation: str, on_policy: str) -> Measured:
+    def holds(said: Measured, imitation: str, on_policy: str) -> None:
         left, right = rows[imitation], rows[on_policy]
-        shares = (row["exact_match"]["mean"] for row in (left, right))
-        return Measured(num_prompts, *shares, left["teacher_tokens"], right["teacher_tokens"])
+        found = [left["exact_match"]["mean"], right["exact_match"]["mean"]]
+        # A table that is measured anew with other seeds may differ by that much without the sentence being wrong.
+        assert [said.imitation, said.on_policy] == pytest.approx(found, abs=0.02)
+        tokens = [left["teacher_tokens"], right["teacher_tokens"]]
+        assert [said.imitation_tokens, said.on_policy_tokens] == pytest.approx(tokens, rel=0.05)
 
-    assert measured(119, "sft", "full_distribution") == FEW
-    assert measured(1_119, "sft_many_prompts", "many_prompts") == MANY
+    holds(FEW, "sft", "full_distribution")
+    holds(MANY, "sft_many_prompts", "many_prompts")
 
 
 @pytest.mark.parametrize(
@@ -59,5 +62,4 @@ def test_runs_that_were_not_measured_so_are_told_nothing() -> None:
     marks = config(teacher={"type": "chat", "model": "openai/gpt-4o-mini"}, objective={"type": "mark"})
     assert regime_words(marks, 119) is None
     assert regime_words(config(**{"lambda": 0.0}), 119) is None
-    assert regime_words(config(), 100_000) == regime_words(config(), 100_000)
-    assert "each seen once" in str(regime_words(config(), 100_000))
+    assert "each seen once at most" in str(regime_words(config(), 100_000))
