@@ -35,9 +35,8 @@ def regime_words(config: RunConfig, num_prompts: int) -> str | None:
     if config.objective.needs == "text" or config.on_policy_fraction == 0 or not num_prompts:
         return None
     rounds = config.max_steps * config.batch_size / num_prompts
-    seen = (
-        f"{num_prompts:,}, each seen about {rounds:,.0f} times" if rounds >= 1.5 else f"{num_prompts:,}, each seen once"
-    )
+    times = f"about {rounds:,.0f} times" if rounds >= 1.5 else "once at most" if rounds < 1 else "once"
+    seen = f"{num_prompts:,}, each seen {times}"
     if rounds >= _MANY_ROUNDS:
         return (
             f"Few prompts: {seen}. That is where on-policy training pays: on the bundled task with "
