@@ -54,8 +54,8 @@ def test_all_is_well(models: Path, store: RunStore) -> None:
     items = look(run_config(models), store)
     assert {item.status for item in items.values()} == {"ok"}, items
     assert set(items) == {
-        "packages", "student", "teacher", "pair", "objective", "data", "held_out", "context", "memory", "disk",
-        "device",
+        "packages", "student", "teacher", "pair", "objective", "data", "held_out", "regime", "context",
+        "memory", "disk", "device",
     }  # fmt: skip
     assert not store.root.exists(), "looking makes nothing"
 
