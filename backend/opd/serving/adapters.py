@@ -65,6 +65,9 @@ class Adapter:
                 raise self._misfit(f"{name} is no pair of factors for one of its linear layers")
             if (*up_OR.shape, *down_RI.shape) != (weight_OI.shape[0], rank, rank, weight_OI.shape[1]):
                 raise self._misfit(f"{name} is not of rank {rank} for a layer of {tuple(weight_OI.shape)}")
+            if weight_OI is model.get_input_embeddings().weight:  # the head alone was adapted, so the two part here
+                weight_OI = type(weight_OI)(weight_OI.detach().clone(), requires_grad=False)
+                model.get_output_embeddings().weight = weight_OI
             delta_OI = up_OR.float() @ down_RI.float() * (self.config.lora_alpha / rank)
             weight_OI.data += delta_OI.to(weight_OI)
 

@@ -59,6 +59,26 @@ def test_merged_as_peft_merges(folder: Path) -> None:
     assert (logits[0] - logits[2]).abs().max() > 0.1
 
 
+def test_a_head_that_is_adapted_parts_from_the_embeddings_it_was_tied_to(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+
+    tokenizer = byte_level("three_digits", 900, 1)
+    model = model_for(tokenizer, seed=3)
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    model.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["lm_head"], init_lora_weights=False))
+    adapted.peft_config["default"].base_model_name_or_path = "../base"
+    adapted.peft_config["default"].save_pretrained(tmp_path / "adapter")
+    save_file(get_peft_model_state_dict(adapted, save_embedding_layers=False), tmp_path / "adapter" / STATE)
+    ours, ids = load_served(tmp_path / "adapter", device="cpu").model, torch.tensor([[5, 6, 7, 8]])
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(ids).logits, adapted(ids).logits)
+    embeddings = model.get_input_embeddings().weight
+    torch.testing.assert_close(ours.get_input_embeddings().weight, embeddings)
+
+
 def test_a_folder_of_a_model_is_none_of_adapters(folder: Path) -> None:
     assert find_adapter(folder / "base") is None
     assert find_adapter("owner/name") is None
