@@ -3,8 +3,8 @@
     for seed in $(seq 0 19); do OPD_DATA_DIR=/tmp/traces opd demo --seed $seed --no-keep-open; done
     python backend/tests/record_traces.py /tmp/traces > backend/tests/evaluation/healthy_traces.json
 
-Every finished run of the folder is recorded, whether an alarm was raised in it or not: what is healthy is said by its
-verdict and by a person who has read its samples, not by the rules that the traces are there to test.
+Every finished run of the folders is recorded, whether an alarm was raised in it or not: what is healthy is said by its
+held-out answers and by a person who has read its samples, not by the rules that the traces are there to test.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from opd.events import SampleRecorded
+from opd.pipeline.evaluate import Spoken, evaluate_run
 from opd.store.runs import RunFolder, RunStore
 
 # Integers of this many parts of a unit: finer than any rule looks at, and small to keep.
@@ -45,16 +46,21 @@ def record(run: RunFolder) -> dict[str, Any]:
     for sample in samples:
         if sample.author == "student" and sample.step:
             texts.setdefault(sample.step, []).append(sample.text)
-    verdict = run.summary().verdict
     return {
         "seed": run.config().seed,
-        "verdict": verdict.conclusion if verdict else None,
+        "right": round(_share_right(run), 3),
         **{name: [round(value * parts) for value in found[name]] for name, parts in PARTS.items()},
         "texts": texts,
     }
 
 
+def _share_right(run: RunFolder) -> float:
+    """Of the held-out questions, after training; measured now where the run did without."""
+    after = run.summary().evaluations.get("after") or evaluate_run(run, Spoken(lambda text: None))
+    return after.metrics["exact_match"].mean
+
+
 if __name__ == "__main__":
-    runs = [run for run in RunStore(Path(sys.argv[1])) if run.state() == "done"]
+    runs = [run for folder in sys.argv[1:] for run in RunStore(Path(folder)) if run.state() == "done"]
     lines = [json.dumps(record(run), separators=(",", ":")) for run in sorted(runs, key=lambda run: run.config().seed)]
     print(f'{{"parts":{json.dumps(PARTS)},"runs":[\n', ",\n".join(lines), "\n]}", sep="")

@@ -92,8 +92,8 @@ RECORDED = json.loads(Path(__file__).with_name("healthy_traces.json").read_text(
 
 
 def test_the_recorded_demos_all_went_well() -> None:
-    assert len({run["seed"] for run in RECORDED["runs"]}) == len(RECORDED["runs"]) >= 11
-    assert {run["verdict"] for run in RECORDED["runs"]} == {"better"}
+    assert len({run["seed"] for run in RECORDED["runs"]}) == len(RECORDED["runs"]) >= 13
+    assert all(run["right"] > 0.65 for run in RECORDED["runs"]), "of 488 questions; the student began at .24"
 
 
 @pytest.mark.parametrize("run_of_seed", RECORDED["runs"], ids=lambda run_of_seed: f"seed {run_of_seed['seed']}")
