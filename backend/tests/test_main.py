@@ -107,11 +107,12 @@ def test_ctrl_c_ends_it_and_gives_the_folder_back(
 
 
 def test_ctrl_c_while_a_studio_starts_is_heard_when_it_stands(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
     with EndRequest() as end, StudioServer(tmp_path, port=0) as server:
         signal.raise_signal(signal.SIGINT)
         server.wait(end)
         assert server.url
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:

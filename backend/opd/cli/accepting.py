@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from opd.cli.output import say
-from opd.config import RunConfig
+
+if TYPE_CHECKING:
+    from opd.config import RunConfig
 
 AcceptOption = Annotated[
     list[str] | None, typer.Option("--accept", metavar="CODE", help="Accept this notice, such as a provider's terms.")

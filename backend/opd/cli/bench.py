@@ -9,7 +9,7 @@ import typer
 from opd.cli.bench_methods import methods
 from opd.cli.bench_speed import growth, speed
 from opd.cli.output import JsonOption, emit_json
-from opd.cli.progress import StepsBar
+from opd.cli.steps_bar import StepsBar
 
 
 def register(app: typer.Typer) -> None:

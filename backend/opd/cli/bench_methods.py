@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from opd.cli.output import JsonOption, emit_json, say
-from opd.cli.progress import StepsBar
+from opd.cli.steps_bar import StepsBar
 from opd.errors import ConfigError
 
 

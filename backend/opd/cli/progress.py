@@ -12,29 +12,6 @@ from opd.events import PhaseProgressed, PhaseStarted, RunEvent, StepLogged, Verd
 from opd.terminal import describe
 
 
-class StepsBar:
-    """A bar for work that counts its steps; nothing where there is no terminal. Use as a context manager."""
-
-    def __init__(self) -> None:
-        console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bars = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
-        self._task = self._bars.add_task("", total=None)
-
-    def __enter__(self) -> Self:
-        self._bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.stop()
-
-    def show(self, done: int, total: int, text: str) -> None:
-        """`done` of `total` steps, and what is going on."""
-        self._bars.update(self._task, completed=done, total=total, description=text)
-
-
 class RunDisplay:
     """Shows a run's events as they come. Use as a context manager; give `show` as the pipeline's observer."""
 
