@@ -168,6 +168,13 @@ class TeacherAwayError(TeacherError):
     code = "teacher_away"
 
 
+class NotWaitedForError(TeacherAwayError):
+    """The run is to end, and the teacher did not answer in the moment that it was given."""
+
+    code = "teacher_not_waited_for"
+    next_step = "Resume the run: it asks again."
+
+
 class BudgetReachedError(RunFailedError):
     """The spend cap is reached; the run is saved, paused and resumable."""
 

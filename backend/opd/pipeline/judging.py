@@ -93,6 +93,7 @@ def _open(bench: Workbench, judge: JudgeConfig, ledger: Ledger, keys: Mapping[st
         purse=purse,
         key=keys.get(endpoint_of(judge).key_name),
         watch=MoneyTeller(bench.reporter, config),
+        should_stop=lambda: bench.reporter.stop_mode() is not None,
     )
 
 

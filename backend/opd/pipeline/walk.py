@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from opd.errors import NotWaitedForError
 from opd.evaluation.judge import Judgement
 from opd.evaluation.regime import regime_remarks
 from opd.evaluation.report import write_reports
@@ -33,11 +34,14 @@ def walk(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) -> None
         OPDError: the run cannot go on; says why.
     """
     resuming = reporter.seq > 0
-    bench = set_up(folder, reporter, keys)
     try:
-        _stages(bench, reporter, keys, resuming=resuming)
-    finally:
-        bench.teacher.close()
+        bench = set_up(folder, reporter, keys)
+        try:
+            _stages(bench, reporter, keys, resuming=resuming)
+        finally:
+            bench.teacher.close()
+    except NotWaitedForError:
+        raise StopRequested(reporter.stop_mode() or "save") from None
 
 
 def _stages(bench: Workbench, reporter: Reporter, keys: Mapping[str, str], *, resuming: bool) -> None:

@@ -14,15 +14,16 @@ import asyncio
 import logging
 import random
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import httpx2
 
-from opd.errors import TeacherError
+from opd.errors import NotWaitedForError, TeacherError
 from opd.teachers.addresses import check_peer, is_loopback, split_address
 from opd.teachers.http_replies import (
     MayPassError,
@@ -39,6 +40,7 @@ _log = logging.getLogger(__name__)
 _LONGEST_ASKED_WAIT_S = 300.0
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 0.5, 30.0
 _MAX_REPLY_BYTES = 512 * 1024 * 1024
+_TICK_S, _GRACE_S = 0.25, 5.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class HttpClient:
         key: sent as bearer token to this origin only.
         policy: deadlines and retries.
         headers: sent with every request (some providers name the key's header themselves).
+        should_stop: asked several times a second while an answer is waited for; once it says yes, the answer has a
+            few seconds left.
         sleep: how to wait between attempts; tests look at what it is called with.
 
     Raises:
@@ -77,10 +81,12 @@ class HttpClient:
         key: str | None = None,
         policy: Policy | None = None,
         headers: Mapping[str, str] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ):
         self.origin, self._path = split_address(base_url)
         self._key, self._policy, self._sleep = key, policy or Policy(), sleep
+        self._should_stop = should_stop
         self._headers = {**({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
         self._secrets = [value for value in (key, *(headers or {}).values()) if value and len(value) >= 8]
         self._loop = asyncio.new_event_loop()
@@ -144,10 +150,19 @@ class HttpClient:
     def _wait(self, work: Coroutine[Any, Any, _T]) -> _T:
         future: Future[_T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
+            self._wait_until_done(future)
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def _wait_until_done(self, future: Future[Any]) -> None:
+        stopping_since: float | None = None
+        while not wait([future], _TICK_S).done:
+            if stopping_since is None and self._should_stop():
+                stopping_since = time.monotonic()
+            if stopping_since is not None and time.monotonic() - stopping_since > _GRACE_S:
+                raise NotWaitedForError(f"The run ends, and {self.origin} has not answered.")
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None, attempts: int | None) -> Reply:
         if self._slots is None:

@@ -45,20 +45,28 @@ class _Probe:
     share: float | None = None
     pair: Pair | None = None
     teacher_context: int = 0
+    should_stop: Callable[[], bool] = lambda: False
 
 
-def probe(config: RunConfig, *, key: str | None = None, strict: bool = False) -> ProbeReport:
+def probe(
+    config: RunConfig,
+    *,
+    key: str | None = None,
+    strict: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> ProbeReport:
     """Look at everything; a failed look does not keep the others from being taken, unless `strict`.
 
     Args:
         key: of the teacher's provider; never repeated in the report.
         strict: raise the first failure instead of reporting it: what a run does before its first step.
+        should_stop: see `HttpClient`.
 
     Raises:
         OPDError: with `strict`, what failed; else nothing.
     """
     started = time.monotonic()
-    work = _Probe(config, key, config.objective.across_tokenizers, strict)
+    work = _Probe(config, key, config.objective.across_tokenizers, strict, should_stop=should_stop)
     if isinstance(config.teacher, ChatTeacher):
         _chat(work)
     else:
@@ -148,6 +156,7 @@ def _server(work: _Probe, teacher: ServerTeacher) -> None:
         top_k=_asked_top_k(work),
         texts=TokenizerTexts(side.text_of, side.vocabulary) if side is not None else None,
         max_attempts=_PROBE_ATTEMPTS,
+        should_stop=work.should_stop,
     ) as server:
         if not _look(work, "server", "Server", lambda: _reach(work, server)):
             return

@@ -7,7 +7,7 @@ would have to be divided again (but for the one dialect that takes nothing else,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +31,7 @@ class ScoringServer:
         vocab_size: of the teacher; no more than this can be listed.
         texts: the teacher's tokens as texts; needed by the together dialect only.
         sampling: for `answer`.
+        should_stop: see `HttpClient`.
 
     Raises:
         ConfigError: an address that cannot be used.
@@ -48,6 +49,7 @@ class ScoringServer:
         vocab_size: int | None = None,
         texts: TokenTexts | None = None,
         sampling: AnswerSampling | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ):
         self.model, self._dialect = model, DIALECTS[dialect]
         most = self._dialect.most_listed
@@ -56,7 +58,8 @@ class ScoringServer:
         trimmed = base_url.rstrip("/")
         root = trimmed.removesuffix("/v1")
         # Everybody's chat and model list are below /v1; one dialect's scoring is beside it.
-        self._http = HttpClient(root if not self._dialect.below_v1 else trimmed, key=key, policy=policy)
+        address = root if not self._dialect.below_v1 else trimmed
+        self._http = HttpClient(address, key=key, policy=policy, should_stop=should_stop)
         self._v1 = "/v1" if not self._dialect.below_v1 else ""
         self._offset_is_proven = False
 
@@ -71,6 +74,7 @@ class ScoringServer:
         texts: TokenTexts | None = None,
         sampling: AnswerSampling | None = None,
         max_attempts: int = 6,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Self:
         """The server of a configuration."""
         policy = Policy(timeout_s=teacher.timeout_s, max_concurrency=teacher.max_concurrency, max_attempts=max_attempts)
@@ -84,6 +88,7 @@ class ScoringServer:
             vocab_size=vocab_size,
             texts=texts,
             sampling=sampling,
+            should_stop=should_stop,
         )
 
     @property

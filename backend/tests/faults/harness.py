@@ -99,14 +99,14 @@ class Torture:
         }
         return parse_config(settings | changes)
 
-    def _victim(self) -> RunFolder:
+    def victim(self) -> RunFolder:
         """A new run, in a data folder of its own: an answer that another run has paid for would cost it nothing."""
         self._num_stores += 1
         return RunStore(self.store.root / f"victim-{self._num_stores}").create(self.config)
 
     def kill_at_random(self, tally: Tally, rng: random.Random, kills: int) -> None:
         """Kill one run up to `kills` times, each a random number of events and milliseconds on; then compare."""
-        run, billed = self._victim(), self._billed()
+        run, billed = self.victim(), self._billed()
         for number in range(kills):
             process = RunProcess(run)
             _wait_for_events(process, run, run.summary().seq + rng.randint(0, 2 * self.whole.summary().seq // kills))
@@ -120,7 +120,7 @@ class Torture:
 
     def kill_at_every_step(self, tally: Tally, first: int) -> None:
         """Kill one run during the commit of every step, each time at the next point, from the `first`; then compare."""
-        run, billed = self._victim(), self._billed()
+        run, billed = self.victim(), self._billed()
         for step in range(1, STEPS + 1):
             point = POINTS[(first + step) % len(POINTS)]
             process = RunProcess(run, fault_at=point, step=step)

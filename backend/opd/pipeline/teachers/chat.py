@@ -49,7 +49,12 @@ class ChatRunTeacher:
         purse = Purse(self._ledger, folder.path.name)
         purse.cap(usd=config.budget_usd, tokens=config.budget_tokens)
         self.chat = ChatApi.from_config(
-            teacher, price, purse=purse, key=keys.get(endpoint.key_name), watch=MoneyTeller(reporter, config)
+            teacher,
+            price,
+            purse=purse,
+            key=keys.get(endpoint.key_name),
+            watch=MoneyTeller(reporter, config),
+            should_stop=lambda: reporter.stop_mode() is not None,
         )
         self.digest = request_key({"api": endpoint.api, "address": endpoint.base_url, "model": endpoint.model})
 

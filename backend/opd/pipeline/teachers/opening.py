@@ -5,7 +5,7 @@ What a run rests on is proven here, before its first step: a served teacher is p
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -55,13 +55,14 @@ def open_teacher(
     Raises:
         ModelNotFoundError, UnsafeModelError, ModelMismatchError: models that cannot be used together.
         TeacherError: a server that does not answer, or not about what it was sent; a `TeacherAwayError` may pass.
+        NotWaitedForError: the run is to end, and the server has not answered.
         ConfigError: a kind that a run cannot use yet.
     """
     match config.teacher:
         case LocalTeacher():
             return _local(config, config.teacher, student, device, records, progress)
         case ServerTeacher():
-            return _served(config, config.teacher, student, records, keys)
+            return _served(config, config.teacher, student, records, keys, lambda: reporter.stop_mode() is not None)
         case ChatTeacher():
             return ChatRunTeacher(config.teacher, config, student, folder, reporter, keys)
         case other:
@@ -94,18 +95,20 @@ def _served(
     student: Student,
     records: Sequence[PromptRecord],
     keys: Mapping[str, str],
+    should_stop: Callable[[], bool],
 ) -> RunTeacher:
     key = keys.get(provider_of_server(teacher.dialect))
     if teacher.tokenizer is None:
         theirs = _tokenizer_of(student)
     else:  # fetched before the probe, which looks only at what is here
         theirs = TokenizerFolder.load(find_tokenizer(teacher.tokenizer), alone=True)
-    report = probe(config, key=key, strict=True)
+    report = probe(config, key=key, strict=True, should_stop=should_stop)
     server = ScoringServer.from_config(
         teacher,
         key=key,
         top_k=getattr(config.objective, "top_k", 0),
         texts=TokenizerTexts(theirs.text_of, theirs.vocabulary),
+        should_stop=should_stop,
     )
     reading = None if report.same_tokenizer else Reading(student, theirs)
     return ServedRunTeacher(server, student, config, records, reading=reading, report=report)

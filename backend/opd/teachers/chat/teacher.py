@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from opd.config import ChatModel, SignalKind
-from opd.errors import TeacherError
+from opd.errors import NotWaitedForError, TeacherError
 from opd.pricing import PricedModel
 from opd.store.money import Meter
 from opd.teachers.base import Answer, AnswerSampling, Message, NoScoresError, Rollouts, TeacherSignal
@@ -27,7 +27,7 @@ from opd.teachers.chat.wire import Wire
 
 Progress = Callable[[int, int | None], None]
 _TICK_S = 0.25
-_GRACE_S = 6.0
+_GRACE_S = 5.0
 _FEWEST_SET_ASIDE = 8
 
 
@@ -44,6 +44,7 @@ class ChatApi:
         purse: the run's money; give the run its cap before the first question.
         sampling: for `answer`.
         watch: called with the state of the run's money while answers come, from the thread that asks.
+        should_stop: asked several times a second while answers are waited for; a yes interrupts the asking.
         grace_s: how long an interrupted `ask` waits for what is under way, since that is paid.
     """
 
@@ -60,12 +61,13 @@ class ChatApi:
         max_concurrency: int = 8,
         sampling: AnswerSampling | None = None,
         watch: Callable[[Meter], None] = lambda meter: None,
+        should_stop: Callable[[], bool] = lambda: False,
         clock: Clock | None = None,
         grace_s: float = _GRACE_S,
     ):
         self.endpoint, self.price = endpoint, price
         self._purse, self._watch, self._most, self._grace_s = purse, watch, max_concurrency, grace_s
-        self._sampling = sampling or AnswerSampling()
+        self._sampling, self._should_stop = sampling or AnswerSampling(), should_stop
         self._wire = Wire(endpoint, key=key, timeout_s=timeout_s, most=max_concurrency)
         self._pace = Pace(max_concurrency, clock)
         self._gateway = Gateway(endpoint, price, purse=purse, wire=self._wire, pace=self._pace)
@@ -80,6 +82,7 @@ class ChatApi:
         key: str | None = None,
         sampling: AnswerSampling | None = None,
         watch: Callable[[Meter], None] = lambda meter: None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> Self:
         """The teacher of a configuration, at a price from `price_of`.
 
@@ -95,6 +98,7 @@ class ChatApi:
             max_concurrency=teacher.max_concurrency,
             sampling=sampling,
             watch=watch,
+            should_stop=should_stop,
         )
 
     def __enter__(self) -> Self:
@@ -142,6 +146,7 @@ class ChatApi:
 
         Raises:
             BudgetReachedError: the cap is reached; everything that was paid is kept.
+            NotWaitedForError: the run is to end; what was received in time is kept.
             UnusableTeacherError: most answers so far cannot be trained on.
             TeacherError: the provider cannot be used as it is.
         """
@@ -157,6 +162,8 @@ class ChatApi:
         except _Failed as failure:
             patient = True
             raise failure.problem from None
+        except NotWaitedForError:
+            raise
         except TeacherError:
             patient = True
             raise
@@ -183,6 +190,8 @@ class ChatApi:
                 shown = time.monotonic()
                 self._watch(self._purse.meter())
             progress(num_done, len(futures))
+            if pending and self._should_stop():
+                raise NotWaitedForError(f"The run ends, and {self.endpoint.id} has not answered everything.")
 
     def _wind_up(self, pool: ThreadPoolExecutor, futures: dict[Future[Answer], int], *, patient: bool) -> None:
         """Send nothing more, and wait for what is under way: to its deadline, or a moment for a person who stops."""
