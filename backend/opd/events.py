@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 Phase = Literal[
     "preflight",
@@ -215,12 +215,25 @@ class VerdictReached(Event):
     """Of an earlier checkpoint."""
 
 
+class Fix(Event):
+    """A change to a run's configuration with which it may go on."""
+
+    words: str
+    change: dict[str, JsonValue]
+    """Merged into the configuration, such as `{"micro_batch_size": 2}`."""
+    saves_bytes: int = 0
+    same_result: bool = False
+    """Whether only the order of sums changes."""
+
+
 class RunFailure(Event):
     """Why a run could not go on, as shown to people."""
 
     code: str
     message: str
     hint: str = ""
+    fixes: tuple[Fix, ...] = ()
+    """In the order to try. A run that goes on with one is "continued"."""
 
 
 class RunFinished(Event):

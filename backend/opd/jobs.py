@@ -22,8 +22,9 @@ from filelock import FileLock, Timeout
 import opd
 from opd.config import ChatModel, ChatTeacher, RunConfig, ServerTeacher, resolve_paths
 from opd.errors import BusyError, ConfigError, InputError, NotFoundError, StorageError
-from opd.events import RunFailure
+from opd.events import Fix, RunFailure
 from opd.keys import VARIABLES, Keys, provider_of_server
+from opd.store.amendments import amend
 from opd.store.runs import ACTIVE, RESUMABLE, RunFolder, RunStore, StopMode, new_run_id
 from opd.store.studio import StudioDb
 from opd.terms import require_accepted
@@ -131,17 +132,23 @@ class Jobs:
             run.record_process(os.getpid())
             return run
 
-    def resume(self, run_id: str, *, acknowledged: Sequence[str] = ()) -> RunFolder:
+    def resume(self, run_id: str, *, acknowledged: Sequence[str] = (), fix: int | None = None) -> RunFolder:
         """Start a new process on an existing folder; it goes on from the newest checkpoint that verifies.
+
+        Args:
+            fix: which of the changes that its failure offers to make first, counted from 1; the run is then continued
+                with other settings, and says so.
 
         Raises:
             NotFoundError: there is no such run.
             BusyError: it is at work, or another run is on this device.
-            InputError: it is done.
+            InputError: it is done, or there is no such fix.
         """
         with self._gate():
             run, config = self._resumable(run_id)
             require_accepted(config, [*run.accepted(), *acknowledged])
+            if fix is not None:
+                config = amend(run, _fix_of(run, fix).change)
             run.accept(acknowledged)
             run.clear_marks()
             self._spawn(run, config)
@@ -292,6 +299,17 @@ class Jobs:
         run.record_process(child.pid)
         _hand_over_keys(child, self._keys.collect(needed_keys(config)))
         threading.Thread(target=_wait_for, args=(child, run), daemon=True, name=f"wait-{run.run_id}").start()
+
+
+def _fix_of(run: RunFolder, number: int) -> Fix:
+    failure = run.failure()
+    fixes = failure.fixes if failure is not None else ()
+    if not 1 <= number <= len(fixes):
+        offered = f"numbers 1 to {len(fixes)}" if fixes else "none"
+        raise InputError(
+            f"Run {run.run_id} has no fix {number}; expected {offered}.", hint="`opd runs show` lists what it offers."
+        )
+    return fixes[number - 1]
 
 
 def devices_clash(one: str, other: str) -> bool:

@@ -103,6 +103,8 @@ class ResumeRequest(ApiModel):
     """Codes of notices that the person has read and accepted."""
     cap: float | None = Field(None, gt=0, le=1e11)
     """A new cap for what the run may spend: dollars, or tokens where it is capped by tokens. null leaves it."""
+    fix: int | None = Field(None, ge=1, le=100)
+    """Which of the changes that its failure offers to make first, counted from 1: the run is then "continued"."""
 
 
 @router.get("", operation_id="listRuns", responses=errors())
@@ -167,7 +169,7 @@ def resume_run(run_id: RunIdInPath, request: ResumeRequest, studio: StudioDep) -
     """Go on with a stopped, failed, paused or interrupted run from its newest checkpoint that verifies."""
     if request.cap is not None:
         set_budget(studio.data_dir, run_id, studio.store.get(run_id).config(), request.cap)
-    run = studio.jobs.resume(run_id, acknowledged=request.acknowledge)
+    run = studio.jobs.resume(run_id, acknowledged=request.acknowledge, fix=request.fix)
     return StartAnswer(run_id=run.run_id, state=run.state())
 
 

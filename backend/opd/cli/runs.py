@@ -128,6 +128,9 @@ def resume(
     cap: Annotated[
         float | None, typer.Option(help="A new cap first: dollars, or tokens; see `opd runs budget`.")
     ] = None,
+    fix: Annotated[
+        int | None, typer.Option(min=1, help="Make this one of the changes first that the run's failure offers.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Go on with a stopped, failed, paused or interrupted run, in a process of its own.
@@ -140,7 +143,7 @@ def resume(
         from opd.store.money.budget import set_budget
 
         set_budget(store.root, folder.run_id, folder.config(), cap)
-    folder = open_jobs(store).resume(folder.run_id)
+    folder = open_jobs(store).resume(folder.run_id, fix=fix)
     if json:
         emit_json({"run_id": folder.run_id, "state": folder.state()})
     say(f"Run {folder.run_id} goes on. Watch it with `opd runs show {folder.run_id}` or in the studio.")

@@ -24,6 +24,7 @@ from opd.pipeline.teachers.across import AcrossRunTeacher
 from opd.pipeline.teachers.local import LocalRunTeacher
 from opd.pipeline.watching import Watcher
 from opd.pipeline.workbench import Workbench
+from opd.store.amendments import earlier_digests
 from opd.training import checkpoint
 from opd.training.decoding import Completion
 from opd.training.models import peak_learning_rate
@@ -62,7 +63,8 @@ def distill(
     """
     config, reporter, student = bench.config, bench.reporter, bench.student
     root = bench.folder.checkpoints_path
-    found, rejected = checkpoint.newest_verified(root, config_digest=config.digest())
+    usable = {config.digest(), *earlier_digests(bench.folder)}
+    found, rejected = checkpoint.newest_verified(root, config_digests=usable)
     guard = DiskGuard(root, reporter, student.model)
 
     def on_step(step: int, metrics: Metrics) -> None:
@@ -89,7 +91,7 @@ def distill(
         return 0
     watcher.keep_private(private_texts(bench))
     if resuming:
-        reporter.emit(_resumed_event(found, rejected))
+        reporter.emit(_resumed_event(found, rejected, config.digest(), is_amended=len(usable) > 1))
         watcher.recall(found.step if found else 0)
     elif isinstance(config.objective, GoldObjective) and isinstance(bench.teacher, AcrossRunTeacher):
         reporter.emit(_GOLD_ACROSS)
@@ -149,16 +151,22 @@ def _saved_event(saved: checkpoint.Checkpoint, duration_s: float) -> CheckpointS
     return CheckpointSaved(step=saved.step, num_bytes=sum(f["num_bytes"] for f in files), duration_s=duration_s)
 
 
-def _resumed_event(found: checkpoint.Checkpoint | None, rejected: list[checkpoint.Rejected]) -> RunResumed:
+def _resumed_event(
+    found: checkpoint.Checkpoint | None, rejected: list[checkpoint.Rejected], digest: str, *, is_amended: bool
+) -> RunResumed:
     reasons = [r.reason for r in rejected]
     if found is None:
-        return RunResumed(step=0, exactness="exact", reason=" ".join([*reasons, "No checkpoint yet: from step 1."]))
+        reasons.append("No checkpoint yet: from step 1.")
+        return RunResumed(step=0, exactness="continued" if is_amended else "exact", reason=" ".join(reasons))
+    other_settings = found.manifest["config_digest"] != digest
+    if other_settings:
+        reasons.append("The run's settings were changed before it went on.")
     differing = {k for k, v in machine().items() if found.manifest.get("machine", {}).get(k) != v}
     if differing:
         reasons.append(f"The checkpoint was made with other {', '.join(sorted(differing))}.")
     return RunResumed(
         step=found.step,
-        exactness="continued" if differing else "exact",
+        exactness="continued" if differing or other_settings else "exact",
         reason=" ".join([*reasons, f"From the verified checkpoint of step {found.step}."]),
     )
 

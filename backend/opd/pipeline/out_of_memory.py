@@ -6,14 +6,15 @@ configuration as it is and with each change; what saves nothing is not offered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from opd.config import LocalTeacher, RunConfig, parse_config
 from opd.errors import OPDError, OutOfMemoryError
 from opd.estimate import estimate
 from opd.estimate.shapes import MemoryEstimate
-from opd.events import Phase
+from opd.events import Fix, Phase
+from opd.store.amendments import merged
 from opd.store.runs import RunFolder, RunStore
 
 _WHILE: Mapping[Phase, str] = {
@@ -39,46 +40,40 @@ def out_of_memory(folder: RunFolder, phase: Phase) -> OutOfMemoryError:
             return OutOfMemoryError(message, hint=_advice(folder, []))
         largest = ", ".join(f"{part.name} {_gb(part.num_bytes)}" for part in memory.parts[:_LARGEST])
         message += f" By estimate it needs {_gb(memory.total_bytes)}; the largest parts: {largest}."
-        return OutOfMemoryError(message, hint=_advice(folder, list(_savings(config, memory, store))))
+        fixes = list(_savings(config, memory, store))
+        return OutOfMemoryError(message, hint=_advice(folder, fixes), details={"fixes": fixes})
     except OPDError:  # the files it is reckoned from are gone: say what is known
         return OutOfMemoryError(message, hint=_advice(folder, []))
 
 
-def _advice(folder: RunFolder, savings: list[tuple[str, int]]) -> str:
-    changes = "; ".join(f"{number}. {words} (saves {_gb(size)})" for number, (words, size) in enumerate(savings, 1))
+def _advice(folder: RunFolder, fixes: Sequence[Fix]) -> str:
+    changes = "; ".join(f"{number}. {fix.words} (saves {_gb(fix.saves_bytes)})" for number, fix in enumerate(fixes, 1))
     if not changes:
         return "Close other programs, or take a device with more memory. Then resume: the last checkpoint is kept."
-    config = folder.path / "config.yaml"
-    return f"In this order: {changes}. Write it into {config} and resume: the last checkpoint is kept."
+    command = f"opd runs resume {folder.run_id} --fix 1"
+    return f"In this order: {changes}. `{command}` takes the first and goes on from the last checkpoint."
 
 
-def _savings(config: RunConfig, memory: MemoryEstimate, store: RunStore) -> Iterator[tuple[str, int]]:
+def _savings(config: RunConfig, memory: MemoryEstimate, store: RunStore) -> Iterator[Fix]:
     """Changes and the bytes they save: first what leaves the result as it is, then the largest saving first."""
-    harmless: list[tuple[str, int]] = []
-    others: list[tuple[str, int]] = []
+    found: list[Fix] = []
     for words, change, same_result in _changes(config, memory):
-        changed = estimate(parse_config(_merged(config.model_dump(mode="json"), change)), store=store).memory
+        changed = estimate(parse_config(merged(config.model_dump(mode="json"), change)), store=store).memory
         if changed is not None and changed.total_bytes < memory.total_bytes:
-            (harmless if same_result else others).append((words, memory.total_bytes - changed.total_bytes))
-    yield from harmless
-    yield from sorted(others, key=lambda saving: -saving[1])
+            saves = memory.total_bytes - changed.total_bytes
+            found.append(Fix(words=words, change=change, saves_bytes=saves, same_result=same_result))
+    yield from sorted(found, key=lambda fix: (not fix.same_result, -fix.saves_bytes))
 
 
 def _changes(config: RunConfig, memory: MemoryEstimate) -> Iterator[tuple[str, dict[str, Any], bool]]:
     rows, length = memory.micro_batch_size, config.sampling.max_completion_tokens
     if rows > 1:
-        yield f"micro_batch_size: {rows // 2}, with the same result", {"micro_batch_size": rows // 2}, True
+        yield f"micro_batch_size: {rows // 2}, for the same result", {"micro_batch_size": rows // 2}, True
     if length > 1:
         words = f"sampling.max_completion_tokens: {length // 2}"
         yield words, {"sampling": {"max_completion_tokens": length // 2}}, False
     if isinstance(config.teacher, LocalTeacher) and config.teacher.dtype in ("auto", "float32"):
         yield "teacher.dtype: bfloat16", {"teacher": {"dtype": "bfloat16"}}, False
-
-
-def _merged(settings: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    return settings | {
-        key: _merged(settings[key], value) if isinstance(value, dict) else value for key, value in change.items()
-    }
 
 
 def _gb(num_bytes: int) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import logging
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from opd.errors import (
     EXIT_INTERRUPTED,
@@ -96,7 +97,7 @@ def _run_to_end(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) 
         outcome = "paused" if isinstance(failure, StorageError) else "failed"
         _log.exception("The run failed")
     step = folder.summary().step
-    record = RunFailure(code=failure.code, message=failure.message, hint=failure.hint) if failure else None
+    record = _record(failure) if failure else None
     last: list[RunEvent] = [RunFinished(outcome=outcome, step=step, reason=reason, error=record)]
     if outcome == "paused" and failure is not None:
         last.insert(0, _alarm(failure, step))
@@ -106,6 +107,11 @@ def _run_to_end(folder: RunFolder, reporter: Reporter, keys: Mapping[str, str]) 
         _log.exception("The run's end is not in its event log")
     _record_end(folder, outcome, step, record)
     return failure.exit_code if failure else code
+
+
+def _record(failure: OPDError) -> RunFailure:
+    fixes: Any = failure.details.get("fixes", ())
+    return RunFailure(code=failure.code, message=failure.message, hint=failure.hint, fixes=tuple(fixes))
 
 
 def _done_at(folder: RunFolder, seq: int) -> int | None:

@@ -20,7 +20,7 @@ import random
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,8 +109,14 @@ def commit(
     return Checkpoint(final, step, manifest)
 
 
-def newest_verified(root: Path, *, config_digest: str | None = None) -> tuple[Checkpoint | None, list[Rejected]]:
-    """The newest checkpoint whose every file matches its manifest, and the newer ones that do not, with reasons."""
+def newest_verified(
+    root: Path, *, config_digests: Collection[str] | None = None
+) -> tuple[Checkpoint | None, list[Rejected]]:
+    """The newest checkpoint whose every file matches its manifest, and the newer ones that do not, with reasons.
+
+    Args:
+        config_digests: of the configurations whose checkpoints may be used; None: any.
+    """
     rejected = []
     for folder in _folders(root):
         try:
@@ -118,7 +124,7 @@ def newest_verified(root: Path, *, config_digest: str | None = None) -> tuple[Ch
         except CheckpointDamagedError as error:
             rejected.append(Rejected(folder, error.message))
             continue
-        if config_digest is not None and checkpoint.manifest.get("config_digest") != config_digest:
+        if config_digests is not None and checkpoint.manifest.get("config_digest") not in config_digests:
             rejected.append(Rejected(folder, f"{folder.name} belongs to another configuration"))
             continue
         return checkpoint, rejected

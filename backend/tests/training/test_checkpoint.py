@@ -88,8 +88,8 @@ def test_damage_is_found_and_the_older_checkpoint_used(tmp_path: Path, name: str
 
 def test_a_checkpoint_of_another_configuration_is_not_used(tmp_path: Path) -> None:
     checkpoint.commit(tmp_path, 1, write, {"config_digest": "a"}, keep=2)
-    assert checkpoint.newest_verified(tmp_path, config_digest="a")[0] is not None
-    found, rejected = checkpoint.newest_verified(tmp_path, config_digest="b")
+    assert checkpoint.newest_verified(tmp_path, config_digests={"a"})[0] is not None
+    found, rejected = checkpoint.newest_verified(tmp_path, config_digests={"b"})
     assert found is None
     assert "another configuration" in rejected[0].reason
 

@@ -1561,8 +1561,17 @@ export type PhaseStarted = {
   total: number | null;
   unit: string;
 };
+export type Fix = {
+  change: {
+    [key: string]: JsonValue;
+  };
+  same_result: boolean;
+  saves_bytes: number;
+  words: string;
+};
 export type RunFailure = {
   code: string;
+  fixes: Fix[];
   hint: string;
   message: string;
 };
@@ -2059,6 +2068,8 @@ export type ResumeRequest = {
   acknowledge?: string[];
   /** A new cap for what the run may spend: dollars, or tokens where it is capped by tokens. null leaves it. */
   cap?: number | null;
+  /** Which of the changes that its failure offers to make first, counted from 1: the run is then "continued". */
+  fix?: number | null;
 };
 export type Samples = {
   items: SampleRecorded[];

@@ -40,6 +40,8 @@ export const verdictStrings = {
     copyPath: "Copy the folder's path",
     again: "New run like this",
     resume: "Resume",
+    applyAndResume: (change: string) => `Set ${change}, and resume`,
+    continuedHint: "Changes this run's settings and goes on from its last checkpoint. The run is marked as continued.",
     resumeHint: (step: number) => `Goes on from the checkpoint of step ${count(step)}.`,
     resumeFromStart: "There is no checkpoint yet: begins again at step 1.",
     capReached: (spent: string, held: string, cap: string) =>

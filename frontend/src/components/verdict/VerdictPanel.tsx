@@ -291,18 +291,35 @@ function Next({ view, run, failure }: { view: RunView; run: RunDetail | undefine
   const problem = problemOf(error);
   const canResume = view.state !== null && RESUMABLE.includes(view.state);
   const checkpoint = view.summary.checkpoint_step;
+  // A run that failed under an older version has none.
+  const fixes = (failure?.fixes as RunFailure["fixes"] | undefined) ?? [];
   return (
     <>
       {problem && <FailureNotice failure={problem} diagnostics={() => diagnosticsText({ failure: problem, view })} />}
       {canResume && failure?.code === "budget_reached" && <RaiseCap runId={view.runId} />}
       {canResume && failure?.code !== "budget_reached" && (
         <>
+          {fixes.map((fix, at) => (
+            <Button
+              key={fix.words}
+              fullWidth
+              size={at === 0 ? "md" : "sm"}
+              variant={at === 0 ? "filled" : "default"}
+              leftSection={<IconResume size={16} />}
+              loading={isLoading}
+              title={strings.verdict.continuedHint}
+              onClick={() => void resume({ runId: view.runId, resumeRequest: { fix: at + 1 } })}
+            >
+              {strings.verdict.applyAndResume(fix.words)}
+            </Button>
+          ))}
           <p className={side.startHint}>
             {checkpoint === null ? strings.verdict.resumeFromStart : strings.verdict.resumeHint(checkpoint)}
           </p>
           <Button
             fullWidth
-            size="md"
+            size={fixes.length > 0 ? "sm" : "md"}
+            variant={fixes.length > 0 ? "default" : "filled"}
             leftSection={<IconResume size={16} />}
             loading={isLoading}
             onClick={() => void resume({ runId: view.runId, resumeRequest: {} })}
