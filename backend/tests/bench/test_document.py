@@ -35,6 +35,18 @@ def test_the_documentation_says_what_its_json_says() -> None:
         assert (DOCS / name).read_text("utf-8") == text
 
 
+def test_the_documentations_rows_are_what_opd_bench_methods_prints_as_json() -> None:
+    rows = json.loads((DOCS / f"{NAME}.json").read_text("utf-8"))["rows"]
+    wanted = {"method", "exact_match", "reverse_kl", "teacher_tokens", "usd", "seconds", "seeds"}
+    assert rows
+    for row in [*rows, *document(lines(0.5, "start", "many_prompts"), 1)["rows"]]:
+        assert wanted <= row.keys(), row["method"]
+        assert set(row["exact_match"]) == {"mean", "low", "high"}
+        assert 0 <= row["exact_match"]["low"] <= row["exact_match"]["mean"] <= row["exact_match"]["high"] <= 1
+        assert row["seeds"] >= 1
+        assert row["usd"] >= 0
+
+
 def test_a_table_fills_row_by_row(tmp_path: Path) -> None:
     write(document(lines(0.2, "start", "sft"), 1), tmp_path)
     write(document(lines(0.2, "full_distribution"), 1), tmp_path)
