@@ -76,11 +76,20 @@ def rough_time(
     score = tokens * 2 * (teacher.num_parameters if teacher else 0) / flops
     distil = config.max_steps * (write(rows * config.on_policy_fraction) + score + learn)
     imitate = (config.warm_start.steps + (1.5 * config.max_steps if config.baseline.enabled else 0)) * learn
-    evaluations = (3 if config.baseline.enabled else 2) if config.evaluation.enabled else 0
+    evaluations = _num_evaluations(config)
     examined = min(num_test, config.evaluation.max_prompts)
     examine = evaluations * (write(examined) if examined else 0.0)
     likely = _START_S[device.kind] + distil + imitate + examine
     return TimeEstimate(low_s=likely * 0.4, likely_s=likely, high_s=likely * 2.5, basis="rough")
+
+
+def _num_evaluations(config: RunConfig) -> int:
+    """Models that answer all held-out prompts: the student before and after, the baseline, earlier checkpoints."""
+    if not config.evaluation.enabled:
+        return 0
+    is_graded = config.data.answer_match != "none"
+    earlier = min(config.evaluation.checkpoints, config.checkpoint.keep - 1) if is_graded else 0
+    return 2 + config.baseline.enabled + earlier
 
 
 def _from_run(config: RunConfig, run: RunFolder) -> TimeEstimate | None:
