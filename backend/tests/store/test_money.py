@@ -7,12 +7,12 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from mutants import Mutant, read_mutants
 from opd.store import money
 from tests.store.money_scenarios import SCENARIOS, Scenario
 
@@ -27,29 +27,7 @@ def test_scenario(scenario: Scenario, tmp_path: Path) -> None:
 # --- every guard is needed --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """The ledger with one guard gone, and the story that then goes wrong."""
-
-    name: str
-    file: str
-    story: str
-    text: str
-    replacement: str
-
-
-def read_mutants() -> list[Mutant]:
-    """The list in `money_mutants.txt`."""
-    mutants = []
-    blocks = Path(__file__).with_name("money_mutants.txt").read_text(encoding="utf-8").split("\n## ")[1:]
-    for block in blocks:
-        name, file, story, *lines = block.rstrip("\n").split("\n")
-        texts = ["".join(f"{line[1:]}\n" for line in lines if line.startswith(mark)) for mark in "-+"]
-        mutants.append(Mutant(name, file, story, *(text.replace("~\n", "") for text in texts)))
-    return mutants
-
-
-MUTANTS = read_mutants()
+MUTANTS = read_mutants(Path(__file__).with_name("money_mutants.txt"))
 STORIES = {scenario.__name__: scenario for scenario in SCENARIOS}
 
 
@@ -59,9 +37,7 @@ def build(mutant: Mutant, folder: Path) -> ModuleType:
     target = folder / name
     shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
     source = (target / mutant.file).read_text(encoding="utf-8")
-    found = source.count(mutant.text)
-    assert found == 1, f"{mutant.text!r} occurs {found} times in {mutant.file}: adjust the list"
-    (target / mutant.file).write_text(source.replace(mutant.text, mutant.replacement), encoding="utf-8")
+    (target / mutant.file).write_text(mutant.applied(source), encoding="utf-8")
     for path in target.glob("*.py"):
         path.write_text(path.read_text(encoding="utf-8").replace("opd.store.money", name), encoding="utf-8")
     return importlib.import_module(name)
