@@ -12,12 +12,13 @@ from xml.sax.saxutils import escape
 _WIDTH, _LABELS, _RIGHT, _ROW, _TOP, _BOTTOM = 760, 216, 64, 26, 12, 46
 _STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2933 }
+  .paper { fill: #ffffff }
   .quiet { fill: #5f6b76; font-size: 12px }
   .grid { stroke: #d9dee3 }
   .band { stroke: #0f6e64; stroke-opacity: .32 }
   .mean { fill: #0f6e64 }
   @media (prefers-color-scheme: dark) {
-    text { fill: #e6eaee } .quiet { fill: #9aa7b2 } .grid { stroke: #3a444d }
+    .paper { fill: #161b21 } text { fill: #e6eaee } .quiet { fill: #9aa7b2 } .grid { stroke: #3a444d }
     .band { stroke: #4fc3b4 } .mean { fill: #4fc3b4 }
   }
 """
@@ -35,6 +36,7 @@ def draw(rows: Sequence[Mapping[str, Any]], title: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {bottom + _BOTTOM}" role="img">',
         f"<title>{escape(title)}</title>",
         f"<style>{_STYLE}</style>",
+        '<rect class="paper" width="100%" height="100%" rx="6"/>',  # a page's own dark need not be the system's
     ]
     for tenth in range(0, 11, 2):
         x = _x(tenth / 10)
