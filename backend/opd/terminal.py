@@ -11,6 +11,7 @@ from opd.events import (
     RunFinished,
     RunResumed,
     RunStarted,
+    StageFinished,
     StepLogged,
 )
 
@@ -22,7 +23,7 @@ _PHASES = {
     "answering": "The teacher answers the training prompts",
     "warm_start": "Warm start on the teacher's answers",
     "baseline": "Training the imitation baseline",
-    "distilling": "Distilling: the student writes, the teacher grades",
+    "distilling": "Distilling: the student learns",
     "evaluating_after": "Measuring",
     "finalizing": "Writing the verdict",
 }
@@ -46,6 +47,8 @@ def describe(event: RunEvent) -> str:
             return f"• {_PHASES[event.phase]}{size}"
         case StepLogged(stage="distillation") if event.step == 1 or event.step % _EVERY_STEPS == 0:
             return f"  step {event.step:>5}  {_figures(event)}"
+        case StageFinished():
+            return f"  {event.words}"
         case CheckpointSaved():
             return f"  checkpoint of step {event.step} saved"
         case EvaluationFinished():

@@ -19,7 +19,10 @@ export const runStrings = {
       name: "Measuring before", short: "Before",
       doing: "The untrained student answers the held-out prompts: the point that the verdict compares with.",
     },
-    expanding: { name: "Preparing prompts", short: "Prompts", doing: "Turning prompts into tokens through the chat template." },
+    expanding: {
+      name: "Writing prompts", short: "Prompts",
+      doing: "The teacher writes more prompts of the same kind, or a guide. Copies and whatever is held out are removed.",
+    },
     answering: { name: "Teacher answers", short: "Answers", doing: "The teacher answers the training prompts once; the answers are kept." },
     warm_start: {
       name: "Warm start", short: "Warm start",
@@ -39,6 +42,13 @@ export const runStrings = {
     },
     finalizing: { name: "Saving", short: "Saving", doing: "Writing the student and the report. Then the run is done." },
   } as Record<string, { name: string; short: string; doing: string }>,
+  /** The distillation of each kind of objective whose teacher only answers: it grades no token. */
+  answersOnly: {
+    mark: "The student writes drafts, the teacher marks them part by part, the student learns what should have stood there.",
+    contrast: "The student learns to tell the teacher's answers from its own texts. The teacher is not asked any more.",
+    guided: "The student learns to write as it would with the teacher's guide before its eyes. The teacher is not asked any more.",
+    imitation: "The student learns the teacher's answers. The teacher is not asked any more.",
+  } as Record<string, string>,
   run: {
     title: "Run",
     step: (step: number, of: number) => `Step ${count(step)} of ${count(of)}`,

@@ -7,7 +7,7 @@ import type { RunView } from "../../store/slices/opdSlice";
 import { wordFor } from "../../lib/words";
 import { strings } from "../../strings";
 import { StateChip } from "../ui/StateChip";
-import { isActive, phaseEta, type PhaseStep, phaseSteps, secondsElapsed } from "./derive";
+import { doingNow, isActive, phaseEta, type PhaseStep, phaseSteps, secondsElapsed } from "./derive";
 import classes from "./RunHeader.module.css";
 import { useNow } from "./useNow";
 
@@ -24,8 +24,7 @@ export function RunHeader({ view, name, config, onRetry }: Props) {
   const { summary } = view;
   const steps = phaseSteps(view, config, now);
   const eta = active ? phaseEta(view, now) : null;
-  const phase = summary.phase ? strings.phase[summary.phase] : undefined;
-  const doing = active ? (phase?.doing ?? strings.phase.loading?.doing) : undefined;
+  const doing = active ? doingNow(summary.phase, config) : undefined;
   // Steps of the distillation are counted in the line above.
   const counted = active && summary.phase_total && summary.phase !== "distilling";
   const maxSteps = summary.max_steps || config?.max_steps || 0;

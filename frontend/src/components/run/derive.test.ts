@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 
 import type { RunConfig, RunEvent, RunState, SampleRecorded } from "../../api/types";
 import { eventsReceived, opdSlice, runOpened, type RunView, stateChanged } from "../../store/slices/opdSlice";
-import { phaseEta, phaseSteps, probePrompts } from "./derive";
+import { doingNow, phaseEta, phaseSteps, probePrompts } from "./derive";
 
 const CONFIG = {
   on_policy_fraction: 1,
@@ -29,6 +29,21 @@ function track(view: RunView) {
 }
 
 const WALK: RunEvent[] = [phase("loading"), phase("evaluating_before", 400), phase("answering"), phase("distilling", 200)];
+
+describe("what the run does now", () => {
+  it("claims a grade for every token only where the teacher gives one", () => {
+    expect(doingNow("distilling", { ...CONFIG, teacher: { type: "local" } } as RunConfig)).toContain("every token");
+    for (const type of ["mark", "contrast", "guided", "imitation"]) {
+      const words = doingNow("distilling", { ...CONFIG, teacher: { type: "chat" }, objective: { type } } as RunConfig);
+      expect(words).toMatch(/^The student/);
+      expect(words).not.toContain("token");
+    }
+  });
+
+  it("has words for a phase that it does not know yet", () => {
+    expect(doingNow("of_a_newer_server", CONFIG)).toContain("Loading");
+  });
+});
 
 describe("the track of phases", () => {
   it("shows what was, what is and what is to come, in an order that does not change", () => {

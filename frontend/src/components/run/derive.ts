@@ -1,6 +1,7 @@
 /** What the page says about a run, derived from its view. Pure; times are Unix seconds. */
 import type { RunConfig, RunState, SampleRecorded } from "../../api/types";
 import type { RunView } from "../../store/slices/opdSlice";
+import { strings } from "../../strings";
 
 export const ACTIVE: readonly RunState[] = ["queued", "running", "stopping"];
 export const RESUMABLE: readonly RunState[] = ["stopped", "failed", "paused", "interrupted"];
@@ -129,4 +130,11 @@ export function timeParts(view: RunView): TimePart[] {
     })
     .filter((part) => part.seconds > 0)
     .toSorted((a, b) => b.seconds - a.seconds);
+}
+
+/** What the run does in this phase, in a sentence. A teacher that only answers grades no token, and none is claimed. */
+export function doingNow(phase: string | null | undefined, config: RunConfig | undefined): string | undefined {
+  const answered = phase === "distilling" && config?.teacher.type === "chat";
+  const words = answered ? strings.answersOnly[config.objective.type] : undefined;
+  return words ?? strings.phase[phase ?? "loading"]?.doing ?? strings.phase.loading?.doing;
 }
