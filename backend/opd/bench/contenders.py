@@ -70,18 +70,21 @@ def forced_rows(workload: Workload, device: torch.device) -> list[Row]:
 
 
 def _ours(workload: Workload, device: torch.device, scratch: Path) -> Contender:
+    answer = Completion(tuple(1 + i % (workload.vocabulary - 1) for i in range(workload.completion_tokens)), True)
     trainer = OPDTrainer(
         make_student(workload, device),
         LocalDistribution(make_teacher(workload, device, _teacher_dtype(device)), beta=workload.beta),
         make_prompts(workload),
-        WindowPlan(workload.rows, workload.rows, _ENDLESS, 1.0, workload.seed),
+        WindowPlan(workload.rows, workload.rows, _ENDLESS, workload.on_policy_fraction, workload.seed),
         Recipe(
             learning_rate=workload.learning_rate,
             warmup_steps=0,
             lr_schedule="constant",
+            micro_batch_size=workload.micro_batch_rows,
             max_completion_tokens=workload.completion_tokens,
             seed=workload.seed,
         ),
+        answers=[answer] * workload.rows,
         hooks=Hooks(),
         output_dir=scratch,
     )

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -21,20 +21,26 @@ from opd.errors import RunFailedError
 
 
 class Lineup:
-    """A context manager: processes that wait for their turn, ended when it is left."""
+    """A context manager: processes that wait for their turn, ended when it is left.
 
-    def __init__(self, workload: Workload, names: Sequence[str], *, device: str, threads: int, scratch: Path):
+    Args:
+        contenders: under any label, which trainer and what it works on.
+    """
+
+    def __init__(self, contenders: Mapping[str, tuple[str, Workload]], *, device: str, threads: int, scratch: Path):
         self.checks: dict[str, Check] = {}
         self._workers: dict[str, _Worker] = {}
-        self._settings = {"workload": workload.model_dump(mode="json"), "device": device, "threads": threads}
-        self._names, self._scratch = names, scratch
+        self._settings = {"device": device, "threads": threads}
+        self._contenders, self._scratch = contenders, scratch
 
     def __enter__(self) -> Lineup:
         try:
-            for name in self._names:  # one after the other: together they would only be in each other's way
-                job = {**self._settings, "name": name, "scratch": str(self._scratch / name)}
-                self._workers[name] = _Worker(name, job, self._scratch / f"{name}.log")
-                self.checks[name] = Check(**self._workers[name].read())
+            # One after the other: together they would only be in each other's way.
+            for label, (name, workload) in self._contenders.items():
+                what = {"name": name, "workload": workload.model_dump(mode="json")}
+                job = {**self._settings, **what, "scratch": str(self._scratch / label)}
+                self._workers[label] = _Worker(name, job, self._scratch / f"{label}.log")
+                self.checks[label] = Check(**self._workers[label].read())
         except BaseException:
             self._close()
             raise

@@ -111,7 +111,9 @@ def _measure(
     measured: dict[Name, list[Step]] = {name: [] for name in names}
     with (
         tempfile.TemporaryDirectory(prefix="opd-bench-") as scratch,
-        Lineup(workload, names, device=device.type, threads=threads, scratch=Path(scratch)) as lineup,
+        Lineup(
+            {name: (name, workload) for name in names}, device=device.type, threads=threads, scratch=Path(scratch)
+        ) as lineup,
     ):
         tell(0, steps, "warming up")
         for number, results in enumerate(lineup.rounds(), start=1 - _WARM_UP):

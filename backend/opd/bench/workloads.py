@@ -70,6 +70,10 @@ class Workload(Config):
     """Completions of one optimizer step."""
     accumulation: int = Field(1, ge=1)
     """Micro-batches that TRL's trainers cut a step into. Ours takes the step as a whole."""
+    on_policy_fraction: float = Field(1.0, ge=0, le=1)
+    """Of our trainer: share of the rows that the student writes; the others come with an answer of the same length."""
+    micro_batch_rows: int | None = Field(None, ge=1)
+    """Of our trainer: rows that are scored at once. null: as many as fit."""
     beta: float = Field(1.0, ge=0, le=1)
     """0 forward KL, 1 reverse KL."""
     learning_rate: float = 1e-5

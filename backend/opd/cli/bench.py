@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from opd.cli.bench_methods import methods
-from opd.cli.bench_speed import growth, speed
+from opd.cli.bench_speed import growth, speed, steps
 from opd.cli.output import JsonOption, emit_json
 from opd.cli.steps_bar import StepsBar
 
@@ -19,6 +19,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("speed")(speed)
     group.command("growth")(growth)
+    group.command("steps")(steps)
     group.command("methods")(methods)
     group.command("tokenizers")(tokenizers)
     group.command("ledger")(ledger)

@@ -41,6 +41,25 @@ def speed(
         print(render_markdown(report))
 
 
+def steps(
+    config: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="A workload, as of `opd bench speed`.")
+    ] = "realistic",
+    steps: Annotated[int, typer.Option(min=1, help="Measured steps of each kind, after one to warm up.")] = 5,
+    threads: ThreadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Measure what a mixed and an accumulated step cost beside a plain one: no more than their tokens."""
+    _need_training()
+    from opd.bench.steps import as_document, measure_steps, render_steps
+
+    costs = measure_steps(config, steps=steps, threads=threads)
+    if json:
+        emit_json(as_document(costs))
+    else:
+        print(render_steps(costs))
+
+
 def growth(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where growth.json and growth.png go.")],
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps of each size; the fastest counts.")] = 2,

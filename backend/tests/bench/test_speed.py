@@ -14,6 +14,7 @@ import pytest
 from opd.bench.growth import measure_growth, read_growth
 from opd.bench.lineup import Lineup
 from opd.bench.speed import render_markdown, run_speed_bench
+from opd.bench.steps import measure_steps, render_steps
 from opd.bench.workloads import find_workload
 from opd.cli import run
 from opd.errors import ConfigError, RunFailedError
@@ -72,7 +73,9 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_contender_that_dies_is_named_with_its_reason(tmp_path: Path) -> None:
-    lineup = Lineup(find_workload(MICRO), ["opd", "nobody"], device="cpu", threads=1, scratch=tmp_path)
+    lineup = Lineup(
+        {name: (name, find_workload(MICRO)) for name in ("opd", "nobody")}, device="cpu", threads=1, scratch=tmp_path
+    )
     with pytest.raises(RunFailedError, match=r"nobody ended with code 1.*KeyError: 'nobody'"), lineup:
         pass
 
@@ -92,3 +95,19 @@ def test_growth_has_a_point_for_every_value(tmp_path: Path) -> None:
     assert read_growth(tmp_path) == points
     assert run(["bench", "growth", str(tmp_path), "--redraw"]) == 0
     assert (tmp_path / "growth.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_mixed_and_accumulated_steps_are_measured_beside_a_plain_one() -> None:
+    costs = measure_steps(MICRO, steps=1, threads=1)
+    assert [(cost.on_policy_tokens, cost.micro_batches) for cost in costs] == [
+        (16, 1),
+        (8, 1),
+        (0, 1),
+        (16, 2),
+        (16, 4),
+    ]
+    plain, *others = costs
+    assert plain.of_plain.median == 1
+    assert all(cost.seconds.median > 0 and cost.of_plain.median > 0 for cost in others)
+    assert costs[2].rollout_s < plain.rollout_s, "nothing is written where nothing is to be written"
+    assert render_steps(costs).count("\n") == len(costs) + 1
