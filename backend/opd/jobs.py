@@ -94,7 +94,7 @@ class Jobs:
                 return run
             waits = queue and self._db is not None and self._at_work_on(config.device) is not None
             if not waits:
-                self._refuse_if_busy(config)
+                self.refuse_if_busy(config)
             if self._db is not None and request_id is not None and not known:
                 self._db.remember_request(request_id, run_id, config.digest())
             run = run or self._create(config, run_id, acknowledged)
@@ -115,7 +115,7 @@ class Jobs:
         """
         require_accepted(config, acknowledged)
         with self._gate():
-            self._refuse_if_busy(config)
+            self.refuse_if_busy(config)
             run = self._create(config, new_run_id(), acknowledged)
             run.record_process(os.getpid())
             return run
@@ -175,6 +175,20 @@ class Jobs:
             elif mode != run.stop_requested():
                 run.request_stop(mode)
         return run
+
+    def refuse_if_busy(self, config: RunConfig) -> None:
+        """Let nothing else compute where a run is at work.
+
+        Raises:
+            BusyError: one is at work on this device; `details.run_id` names it.
+        """
+        run = self._at_work_on(config.device)
+        if run is not None:
+            raise BusyError(
+                f"Run {run.run_id} is at work on this device.",
+                hint="Wait until it has ended, or stop it (it can be resumed later).",
+                details={"run_id": run.run_id},
+            )
 
     def start_queued(self) -> list[RunFolder]:
         """Start the runs whose turn it is: the first of the queue for every device that is free.
@@ -256,15 +270,6 @@ class Jobs:
         run.accept(acknowledged)
         return run
 
-    def _refuse_if_busy(self, config: RunConfig) -> None:
-        run = self._at_work_on(config.device)
-        if run is not None:
-            raise BusyError(
-                f"Run {run.run_id} is at work on this device.",
-                hint="Wait until it has ended, or stop it (it can be resumed later).",
-                details={"run_id": run.run_id},
-            )
-
     def _at_work_on(self, device: str) -> RunFolder | None:
         """The run that computes on the device now; one whose configuration cannot be read may be on any."""
         for run in self._store:
@@ -289,7 +294,7 @@ class Jobs:
         if state not in RESUMABLE and state != "queued":
             raise InputError(f"Run {run_id} is {state}: there is nothing to resume.", hint="Start a new run.")
         config = run.config()
-        self._refuse_if_busy(config)
+        self.refuse_if_busy(config)
         return run, config
 
     def _spawn(self, run: RunFolder, config: RunConfig) -> None:
@@ -372,7 +377,7 @@ def spawn_detached(
         arguments: of the interpreter.
         log: what it prints is appended there.
         folder: where it works.
-        whose: run or export, for the message.
+        whose: run, export or conversation, for the message.
 
     Raises:
         StorageError: it could not be started.

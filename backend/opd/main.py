@@ -100,6 +100,7 @@ def _lifespan(studio: Studio):  # type: ignore[no-untyped-def]  # Starlette's ow
         yield
         closing.set()
         await queue
+        studio.chats.close()
         studio.db.close()
 
     return lifespan

@@ -20,6 +20,7 @@ const OPDPage = lazy(async () => ({ default: (await import("./pages/OPDPage")).O
 const RunsPage = lazy(async () => ({ default: (await import("./pages/RunsPage")).RunsPage }));
 const RunPage = lazy(async () => ({ default: (await import("./pages/RunPage")).RunPage }));
 const ComparePage = lazy(async () => ({ default: (await import("./pages/ComparePage")).ComparePage }));
+const PlaygroundPage = lazy(async () => ({ default: (await import("./pages/PlaygroundPage")).PlaygroundPage }));
 const DatasetsPage = lazy(async () => ({ default: (await import("./pages/DatasetsPage")).DatasetsPage }));
 const TeachersPage = lazy(async () => ({ default: (await import("./pages/TeachersPage")).TeachersPage }));
 const CostsPage = lazy(async () => ({ default: (await import("./pages/CostsPage")).CostsPage }));
@@ -48,6 +49,7 @@ export function App() {
                   <Route path="/runs" element={<RunsPage />} />
                   <Route path="/runs/compare" element={<ComparePage />} />
                   <Route path="/runs/:runId" element={<RunPage />} />
+                  <Route path="/runs/:runId/chat" element={<PlaygroundPage />} />
                   <Route path="/datasets" element={<DatasetsPage />} />
                   <Route path="/teachers" element={<TeachersPage />} />
                   <Route path="/costs" element={<CostsPage />} />

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from opd import __version__
 from opd.api import (
     budgets,
+    chats,
     configs,
     costs,
     datasets,
@@ -47,7 +48,21 @@ def build_api() -> FastAPI:
             "auto_configure": False,
         },
     )
-    modules = (system, opd, runs, written, budgets, exports, datasets, teachers, configs, costs, key_routes, stream)
+    modules = (
+        system,
+        opd,
+        runs,
+        written,
+        budgets,
+        exports,
+        chats,
+        datasets,
+        teachers,
+        configs,
+        costs,
+        key_routes,
+        stream,
+    )
     for module in modules:
         api.include_router(module.router)
     api.add_exception_handler(OPDError, _on_opd_error)

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from opd.api.access import Access
 from opd.api.status import Summaries
 from opd.api.watch import Watchers
+from opd.chat_jobs import Chats
 from opd.config import RunConfig
 from opd.errors import NotFoundError
 from opd.jobs import Jobs
@@ -32,6 +33,7 @@ class Studio:
     datasets: Datasets
     watchers: Watchers
     summaries: Summaries = field(default_factory=Summaries)
+    chats: Chats = field(default_factory=Chats)
 
     def demo_config(self) -> RunConfig:
         """The bundled distillation.

@@ -109,6 +109,7 @@ def start_run(request: StartRequest, studio: StudioDep) -> StartAnswer:
     run = studio.jobs.start(
         config, request_id=request.request_id, acknowledged=request.acknowledge, queue=request.queue
     )
+    studio.chats.close()  # the run needs the memory
     return StartAnswer(run_id=run.run_id, state=run.state())
 
 

@@ -153,6 +153,7 @@ def delete_run(run_id: RunIdInPath, studio: StudioDep) -> RunDeleted:
     """Remove a run's folder for good. A run at work is refused with 409."""
     if running(studio.store.get(run_id)) is not None:
         raise BusyError(f"Run {run_id} is being exported.", hint="Delete it when that has ended.")
+    studio.chats.close(run_id)
     studio.jobs.delete(run_id)
     studio.summaries.forget(run_id)
     return RunDeleted(run_id=run_id)
@@ -170,6 +171,7 @@ def resume_run(run_id: RunIdInPath, request: ResumeRequest, studio: StudioDep) -
     if request.cap is not None:
         set_budget(studio.data_dir, run_id, studio.store.get(run_id).config(), request.cap)
     run = studio.jobs.resume(run_id, acknowledged=request.acknowledge, fix=request.fix)
+    studio.chats.close()  # the run needs the memory
     return StartAnswer(run_id=run.run_id, state=run.state())
 
 

@@ -98,7 +98,7 @@ def read_record(run: RunFolder, form: str) -> ExportRecord | None:
         record = ExportRecord.model_validate(kept)
     except ValueError:
         return None
-    if record.state == "running" and not _is_alive(process):
+    if record.state == "running" and not is_alive(process):
         failure = RunFailure(
             code="export_interrupted", message="The export's process ended before its work.", hint="Export it again."
         )
@@ -115,7 +115,7 @@ def write_record(run: RunFolder, record: ExportRecord, *, pid: int | None = None
     write_json(exports_path(run) / f"{record.form}.json", kept)
 
 
-def _is_alive(process: object) -> bool:
+def is_alive(process: object) -> bool:
     """Same number and same start (numbers are reused), and not only waiting to be buried."""
     if not isinstance(process, dict):
         return False

@@ -2,7 +2,7 @@
 import { generatedApi } from "./schema.gen";
 
 export const opdApi = generatedApi.enhanceEndpoints({
-  addTagTypes: ["runs", "exports", "datasets", "teachers", "keys", "costs"],
+  addTagTypes: ["runs", "exports", "datasets", "teachers", "keys", "costs", "chats"],
   endpoints: {
     listRuns: { providesTags: ["runs"] },
     getRun: { providesTags: ["runs"] },
@@ -17,6 +17,9 @@ export const opdApi = generatedApi.enhanceEndpoints({
     // What is exported lies in the run's folder, which the run's page lists.
     listExports: { providesTags: ["exports"], keepUnusedDataFor: 0 },
     startExport: { invalidatesTags: ["exports"] },
+    getChat: { providesTags: ["chats"], keepUnusedDataFor: 0 },
+    openChat: { invalidatesTags: ["chats"] },
+    closeChat: { invalidatesTags: ["chats"] },
     listDatasets: { providesTags: ["datasets"] },
     uploadDataset: { invalidatesTags: ["datasets"] },
     getDataset: { providesTags: ["datasets"] },
@@ -37,12 +40,14 @@ export const opdApi = generatedApi.enhanceEndpoints({
 
 export const {
   useCheckConfigQuery,
+  useCloseChatMutation,
   useCompareRunsQuery,
   useDeleteDatasetMutation,
   useDeleteKeyMutation,
   useDeleteRunMutation,
   useEstimateCostQuery,
   useGetBudgetQuery,
+  useGetChatQuery,
   useGetConfigSchemaQuery,
   useGetDatasetQuery,
   useGetLogQuery,
@@ -60,6 +65,7 @@ export const {
   useListKeysQuery,
   useListRunsQuery,
   useListTeachersQuery,
+  useOpenChatMutation,
   useOpenSessionMutation,
   usePreflightQuery,
   usePutKeyMutation,

@@ -213,6 +213,28 @@ const injectedRtkApi = api.injectEndpoints({
         body: queryArg.newCap,
       }),
     }),
+    closeChat: build.mutation<CloseChatApiResponse, CloseChatApiArg>({
+      query: (queryArg) => ({
+        url: `/api/runs/${queryArg.runId}/chat`,
+        method: "DELETE",
+      }),
+    }),
+    getChat: build.query<GetChatApiResponse, GetChatApiArg>({
+      query: (queryArg) => ({ url: `/api/runs/${queryArg.runId}/chat` }),
+    }),
+    openChat: build.mutation<OpenChatApiResponse, OpenChatApiArg>({
+      query: (queryArg) => ({
+        url: `/api/runs/${queryArg.runId}/chat`,
+        method: "POST",
+      }),
+    }),
+    askInChat: build.mutation<AskInChatApiResponse, AskInChatApiArg>({
+      query: (queryArg) => ({
+        url: `/api/runs/${queryArg.runId}/chat/ask`,
+        method: "POST",
+        body: queryArg.question,
+      }),
+    }),
     startExport: build.mutation<StartExportApiResponse, StartExportApiArg>({
       query: (queryArg) => ({
         url: `/api/runs/${queryArg.runId}/export`,
@@ -475,6 +497,27 @@ export type SetBudgetApiArg = {
   /** Id of a run. */
   runId: string;
   newCap: NewCap;
+};
+export type CloseChatApiResponse = /** status 200 Successful Response */ Chat;
+export type CloseChatApiArg = {
+  /** Id of a run. */
+  runId: string;
+};
+export type GetChatApiResponse = /** status 200 Successful Response */ Chat;
+export type GetChatApiArg = {
+  /** Id of a run. */
+  runId: string;
+};
+export type OpenChatApiResponse = /** status 200 Successful Response */ Chat;
+export type OpenChatApiArg = {
+  /** Id of a run. */
+  runId: string;
+};
+export type AskInChatApiResponse = /** status 200 Lines of JSON. */ any;
+export type AskInChatApiArg = {
+  /** Id of a run. */
+  runId: string;
+  question: Question;
 };
 export type StartExportApiResponse =
   /** status 200 Successful Response */ ExportRecord;
@@ -1990,6 +2033,71 @@ export type NewCap = {
   /** Dollars, or tokens where the run is capped by tokens; never below what is spent and held. */
   cap: number;
 };
+export type Voice = {
+  /** Why it could not be loaded. */
+  error: RunFailure | null;
+  /** Its name or folder. */
+  model: string;
+  state: "waiting" | "loading" | "ready" | "failed";
+  /** start: the student as it came. student: what the run made of it. */
+  who: "start" | "student" | "teacher";
+};
+export type Chat = {
+  error: RunFailure | null;
+  /** Seconds without a question after which the models are let go. */
+  idle_s: number;
+  max_tokens: number;
+  /** Why the teacher does not answer here; empty where it does. */
+  no_teacher: string;
+  run_id: string;
+  /** closed: the models are not loaded. idle: they were let go because nobody asked anything. failed: see `error`. */
+  state: "closed" | "open" | "idle" | "failed";
+  temperature: number;
+  top_p: number;
+  /** Who answers, and whether each is loaded yet. */
+  voices: Voice[];
+};
+export type EndPiece = {
+  /** length: it was cut at the longest answer. */
+  finish_reason: "stop" | "length";
+  num_tokens: number;
+  seconds: number;
+  type: "end";
+};
+export type FailedPiece = {
+  error: ErrorBody;
+  type: "failed";
+};
+export type TextPiece = {
+  text: string;
+  type: "text";
+};
+export type ChatPiece = {
+  piece:
+    | ({
+        type: "end";
+      } & EndPiece)
+    | ({
+        type: "failed";
+      } & FailedPiece)
+    | ({
+        type: "text";
+      } & TextPiece);
+};
+export type Turn = {
+  content: string;
+  role: "system" | "user" | "assistant";
+};
+export type Question = {
+  /** Longest answer. */
+  max_tokens?: number;
+  /** The conversation so far; the model's own chat template makes a prompt of it. */
+  messages: Turn[];
+  /** 0 takes the likeliest token; 1 samples from the model as it is. */
+  temperature?: number;
+  top_p?: number;
+  who: "start" | "student" | "teacher";
+};
 export type Check = {
   found: string;
   what: string;
@@ -2261,6 +2369,10 @@ export const {
   useGetRunQuery,
   useGetBudgetQuery,
   useSetBudgetMutation,
+  useCloseChatMutation,
+  useGetChatQuery,
+  useOpenChatMutation,
+  useAskInChatMutation,
   useStartExportMutation,
   useListExportsQuery,
   useGetLogQuery,

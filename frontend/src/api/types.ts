@@ -1,9 +1,10 @@
 /** Names for the generated shapes. Nothing is typed by hand here: each is a part of schema.gen. */
-import type { CaughtUpFrame, EventsFrame, RunStatus, StartRequest, StateFrame, StoredEvent } from "./schema.gen";
+import type { CaughtUpFrame, ChatPiece, EventsFrame, RunStatus, StartRequest, StateFrame, StoredEvent, Voice } from "./schema.gen";
 
 export type {
   AlarmRaised,
   Bucket,
+  Chat,
   ChatTeacher,
   Comparison,
   ConfigCheck,
@@ -23,6 +24,7 @@ export type {
   Preflight,
   PreflightItem,
   Preset,
+  Question,
   Rendering,
   RunBudget,
   RunConfig,
@@ -34,11 +36,16 @@ export type {
   StageFinished,
   StoredEvent,
   Teachers,
+  Turn,
   UploadAnswer,
   VerdictReached,
+  Voice,
   Written,
 } from "./schema.gen";
 
+/** What a line of an answer in the playground holds. */
+export type AnswerPiece = ChatPiece["piece"];
+export type Who = Voice["who"];
 /** What the WebSocket sends. */
 export type StreamFrame = StateFrame | EventsFrame | CaughtUpFrame;
 export type RunEvent = StoredEvent["event"];

@@ -8,7 +8,7 @@ import { EventLog } from "../components/run/EventLog";
 import { Samples } from "../components/run/Samples";
 import { CopyButton } from "../components/ui/CopyButton";
 import { EmptyState } from "../components/ui/EmptyState";
-import { IconDrop, IconResume } from "../components/ui/icons";
+import { IconChat, IconDrop, IconResume } from "../components/ui/icons";
 import { StateChip } from "../components/ui/StateChip";
 import { bytes, moment } from "../lib/format";
 import { useRun } from "../store/hooks";
@@ -42,6 +42,15 @@ export function RunPage() {
           <CopyButton size="sm" text={run.path}>
             {strings.verdict.copyPath}
           </CopyButton>
+          <Button
+            size="sm"
+            variant="default"
+            component={Link}
+            to={`/runs/${runId}/chat`}
+            leftSection={<IconChat />}
+          >
+            {strings.chat.title}
+          </Button>
           <Button
             size="sm"
             component={Link}

@@ -5,6 +5,7 @@
  */
 import { beforeStrings } from "./before";
 import { chartsStrings } from "./charts";
+import { chatStrings } from "./chat";
 import { costsStrings } from "./costs";
 import { datasetsStrings } from "./datasets";
 import { exportStrings } from "./exports";
@@ -25,6 +26,7 @@ export const strings = {
   ...chartsStrings,
   ...verdictStrings,
   ...exportStrings,
+  ...chatStrings,
   ...runsStrings,
   ...datasetsStrings,
   ...teachersStrings,

@@ -116,6 +116,7 @@ export const IconFlag = icon(<path d="M5.500 21V4.500M5.500 5c5-3 8 2.500 13 0v8
 export const IconCompare = icon(<path d="M9 4.500v15M4.500 8.500 9 4l0 0M15 19.500v-15M19.500 15.500 15 20M4.500 8.500 9 4.500M15 19.500l4.500-4" />);
 export const IconFile = icon(<path d="M6 3.500h8l4.500 4.500v12.500h-12.500ZM14 3.500V8h4.500" />);
 export const IconTag = icon(<path d="M12.500 4.500H19.500V11.500L11.500 19.500a1.500 1.500 0 0 1-2 0L4.500 14.500a1.500 1.500 0 0 1 0-2ZM15.800 8.200h.01" />);
+export const IconChat = icon(<path d="M5 5h14a1.500 1.500 0 0 1 1.500 1.500v8.500a1.500 1.500 0 0 1-1.500 1.500h-7.500L7 20v-3.500H5A1.500 1.500 0 0 1 3.500 15V6.500A1.500 1.500 0 0 1 5 5ZM8 9.500h8M8 12.500h5" />);
 export const IconCoins = icon(
   <>
     <ellipse cx="9" cy="7.500" rx="5.500" ry="2.500" />

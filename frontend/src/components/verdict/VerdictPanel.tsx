@@ -1,7 +1,7 @@
 /** The right column when a run has ended: did it help, how sure is that, and what now. */
 import { Anchor, Button } from "@mantine/core";
 import { lazy, Suspense } from "react";
-import { useNavigate } from "react-router";
+import { Link, useNavigate } from "react-router";
 
 import { useGetRunQuery, useResumeRunMutation } from "../../api";
 import { problemOf } from "../../api/errors";
@@ -18,7 +18,7 @@ import side from "../run/side.module.css";
 import { useNow } from "../run/useNow";
 import { keepAsDraft } from "../setup/draftStorage";
 import { CopyButton } from "../ui/CopyButton";
-import { IconPlus, IconResume } from "../ui/icons";
+import { IconChat, IconPlus, IconResume } from "../ui/icons";
 import { More } from "../ui/More";
 import { FailureNotice, Notice } from "../ui/Notice";
 import { Fact, Facts, Section } from "../ui/Section";
@@ -327,6 +327,18 @@ function Next({ view, run, failure }: { view: RunView; run: RunDetail | undefine
             {strings.verdict.resume}
           </Button>
         </>
+      )}
+      {run && hasStudent(run) && (
+        <Button
+          fullWidth
+          size="sm"
+          variant="light"
+          component={Link}
+          to={`/runs/${view.runId}/chat`}
+          leftSection={<IconChat size={16} />}
+        >
+          {strings.chat.open}
+        </Button>
       )}
       <Button
         fullWidth

@@ -1,0 +1,41 @@
+/** The playground: the student beside the model it began as and its teacher. */
+import { count, duration } from "../lib/format";
+
+export const chatStrings = {
+  chat: {
+    title: "Playground",
+    open: "Talk to it",
+    intro: "Ask the same thing three times over: the student as it came, what the run made of it, and its teacher.",
+    emptyTitle: "The models are not loaded",
+    emptyHint: (seconds: number) =>
+      `They are loaded into this machine's memory, and let go after ${duration(seconds)} without a question.`,
+    idleTitle: "The models were let go",
+    idleHint: (seconds: number) => `Nobody asked anything for ${duration(seconds)}, so their memory was given back.`,
+    load: "Load the models",
+    close: "Let the models go",
+    noStudent: "This run has no finished student to talk to.",
+    noStudentHint: "Wait for its end, or resume it and choose Stop and save.",
+    who: { start: "Before", student: "After", teacher: "Teacher" },
+    whoHelp: { start: "The student as it came", student: "What the run made of it", teacher: "What it learned from" },
+    state: { waiting: "Waits its turn", loading: "Loading", ready: "Ready", failed: "Not loaded" },
+    question: "Your question",
+    placeholder: "Ask something of the kind the run was trained on",
+    keys: "Enter sends, Shift Enter begins a new line.",
+    send: "Ask",
+    stop: "Stop",
+    fresh: "New conversation",
+    tries: "Held-out prompts to try:",
+    temperature: "Temperature",
+    temperatureHelp: "0 takes the likeliest token. The run's own value shows the student as it was trained.",
+    longest: "Longest answer",
+    longestHelp: "In tokens. Longer answers are cut.",
+    log: "Conversation",
+    you: "You",
+    writing: "Writing",
+    nothing: "It ended without a word.",
+    figures: (tokens: number, perSecond: number) => `${count(tokens)} tokens · ${count(Math.round(perSecond))} per second`,
+    cut: "cut at the longest answer",
+    stopped: "stopped",
+    lost: { code: "server_unreachable", message: "The studio does not answer.", hint: "Start it again with `opd studio`, then ask again." },
+  },
+} as const;
