@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from opd.events import Phase, PhaseProgressed, PhaseStarted, RunEvent, StepLogged
+from opd.events import MoneySpent, Phase, PhaseProgressed, PhaseStarted, RunEvent, StepLogged
 from opd.store.events_db import EventWriter
 from opd.store.runs import RunFolder, StopMode
 
@@ -40,6 +40,7 @@ class Reporter:
         self._signalled = False
         self._phase: Phase = "loading"
         self._total: int | None = None
+        self._spent_usd: float | None = None
         self._begun = self._last_progress = 0.0
 
     @property
@@ -53,6 +54,8 @@ class Reporter:
             return
         self._writer.append(*events)
         for event in events:
+            if isinstance(event, MoneySpent) and event.unit == "usd":
+                self._spent_usd = event.spent_nano_usd / 1e9
             self._observe(event)
 
     @property
@@ -78,6 +81,8 @@ class Reporter:
 
     def step(self, event: StepLogged, done: int) -> None:
         """One optimizer step of a stage, with the phase's progress in the same transaction."""
+        if self._spent_usd is not None:  # so that curves can be drawn over dollars
+            event = event.model_copy(update={"metrics": {**event.metrics, "spent_usd": self._spent_usd}})
         now = time.monotonic()
         due = now - self._last_progress >= _PROGRESS_EVERY_S
         self.emit(event, *([self._progress_event(done, self._total, now)] if due else []))

@@ -56,7 +56,9 @@ def _content(event: Any) -> Any:
     content = event.model_dump()
     if isinstance(event, StepLogged):
         content["metrics"] = {
-            k: v for k, v in event.metrics.items() if not k.startswith("time/") and k != "tokens_per_s"
+            k: v
+            for k, v in event.metrics.items()
+            if not k.startswith("time/") and k not in ("tokens_per_s", "spent_usd")
         }
     return content
 

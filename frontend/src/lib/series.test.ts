@@ -7,7 +7,9 @@ import {
   emptySeries,
   extent,
   lastStep,
+  readAt,
   type Series,
+  seriesFromBuckets,
   seriesLength,
   slice,
   smoothed,
@@ -129,4 +131,15 @@ it("writes CSV that a spreadsheet opens", () => {
   expect(toCsv({ loss: seriesOf([0.5, null]) })).toBe(
     "metric,first_step,last_step,unix_time,min,max,mean,num\nloss,1,1,0,0.5,0.5,0.5,1\nloss,2,2,1,,,,0\n",
   );
+});
+
+describe("another axis", () => {
+  it("reads steps on a scale that grows with them: straight between buckets, still beyond them, never backwards", () => {
+    const tokens = seriesFromBuckets([
+      { first_step: 1, last_step: 2, time: 0, min: 10, max: 20, mean: 15, num: 2 },
+      { first_step: 3, last_step: 4, time: 1, min: 20, max: 60, mean: 40, num: 2 },
+    ]);
+    expect(readAt(tokens, [1, 2, 3, 4, 9])).toEqual([20, 20, 40, 60, 60]);
+    expect(readAt(emptySeries(), [1, 2])).toEqual([0, 0]);
+  });
 });

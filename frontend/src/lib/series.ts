@@ -175,6 +175,25 @@ export function smoothed(values: readonly (number | null)[], factor: number): (n
   });
 }
 
+/**
+ * Where steps lie on a scale that grows along with them, such as tokens or dollars: `ruler` is that scale by step.
+ * Between two buckets it is read in a straight line, before the first and after the last it stands still.
+ */
+export function readAt(ruler: Series, steps: readonly number[]): number[] {
+  const marks = ruler.last.flatMap((step, at) => {
+    const value = ruler.max[at];
+    return value == null ? [] : [[step, value] as const];
+  });
+  let at = 0;
+  return steps.map((step) => {
+    while (at < marks.length && (marks[at]?.[0] ?? 0) < step) at += 1;
+    const [high, highValue] = marks[at] ?? marks.at(-1) ?? [step, 0];
+    const [low, lowValue] = marks[at - 1] ?? [high, highValue];
+    const share = high === low ? 1 : Math.min(1, (step - low) / (high - low));
+    return lowValue + (highValue - lowValue) * share;
+  });
+}
+
 /** Smallest and largest value, or null when there is none. With `positiveOnly` for logarithmic axes. */
 export function extent(series: Series, positiveOnly = false): [number, number] | null {
   let low = Number.POSITIVE_INFINITY;

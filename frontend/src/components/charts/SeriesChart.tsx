@@ -2,7 +2,7 @@
 import { ActionIcon, Menu } from "@mantine/core";
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
 
-import { shortCount } from "../../lib/format";
+import { shortCount, usd } from "../../lib/format";
 import { toCsv } from "../../lib/series";
 import { strings } from "../../strings";
 import { IconCollapse, IconDownload, IconExpand, IconMore, IconTable } from "../ui/icons";
@@ -173,7 +173,16 @@ function readoutOf(readout: Readout | null, { lines, format, xAxis, smoothing }:
 }
 
 function xLabel(x: number, axis: ChartView["xAxis"]): string {
-  return axis === "step" ? strings.chart.step(shortCount(Math.round(x))) : `${x.toFixed(1)} min`;
+  switch (axis) {
+    case "minutes":
+      return `${x.toFixed(1)} min`;
+    case "tokens":
+      return strings.chart.tokens(shortCount(Math.round(x)));
+    case "dollars":
+      return usd(x);
+    default:
+      return strings.chart.step(shortCount(Math.round(x)));
+  }
 }
 
 function sentence(title: string, readout: Readout, { lines, format, xAxis }: SeriesChartProps): string {

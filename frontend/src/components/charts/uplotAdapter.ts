@@ -7,9 +7,10 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
-import { bucketed, type Series, slice, smoothed } from "../../lib/series";
+import { bucketed, readAt, type Series, slice, smoothed } from "../../lib/series";
 
-export type XAxis = "step" | "minutes";
+/** tokens and dollars are read from each line's `ruler`. */
+export type XAxis = "step" | "minutes" | "tokens" | "dollars";
 
 export interface ChartLine {
   id: string;
@@ -18,6 +19,8 @@ export interface ChartLine {
   color: string;
   dash?: number[];
   series: Series;
+  /** What the axis counts, by step; needed for tokens and dollars. */
+  ruler?: Series;
 }
 
 export interface ChartView {
@@ -26,7 +29,7 @@ export interface ChartView {
   smoothing: number;
   log: boolean;
   xAxis: XAxis;
-  /** Steps (or minutes) shown; null is everything. */
+  /** What is shown, in the axis' unit; null is everything. */
   range: [number, number] | null;
   /** "light" or "dark": colours are read anew when it changes. */
   scheme: string;
@@ -134,7 +137,7 @@ export class SeriesPlot {
       const window = range && xAxis === "step" ? slice(line.series, range[0], range[1]) : line.series;
       const series = bucketed(window, budget);
       this.isMerged.push(series.num.some((num) => num > 1));
-      const xs = xAxis === "step" ? series.last : series.time.map((time) => (time - start) / 60);
+      const xs = xAxis === "minutes" ? series.time.map((time) => (time - start) / 60) : along(line, series, xAxis);
       return [xs, series.min, series.max, series.mean, smoothed(series.mean, smoothing)];
     });
     const [only] = tables;
@@ -201,7 +204,7 @@ export class SeriesPlot {
           gap: 4,
           space: 56,
           incrs: xAxis === "step" ? STEP_INCREMENTS : undefined,
-          values: (_, splits) => splits.map((at) => (xAxis === "step" ? shortStep(at) : `${round(at)} min`)),
+          values: (_, splits) => splits.map((at) => AXIS_VALUES[xAxis](at)),
         },
         { ...axis, size: 50, gap: 6, space: 34, values: (_, splits) => splits.map((at) => axisValue(at)) },
       ],
@@ -230,6 +233,22 @@ export class SeriesPlot {
 }
 
 const STEP_INCREMENTS = [1, 2, 5].flatMap((lead) => [0, 1, 2, 3, 4, 5, 6].map((power) => lead * 10 ** power)).toSorted((a, b) => a - b);
+
+const AXIS_VALUES: Record<XAxis, (at: number) => string> = {
+  step: shortStep,
+  minutes: (at) => `${round(at)} min`,
+  tokens: shortStep,
+  dollars: (at) => `$${axisValue(at)}`,
+};
+
+/** x of each bucket. uPlot wants them to grow: where nothing was added (no dollars in a step) a trifle is. */
+function along(line: ChartLine, series: Series, xAxis: XAxis): number[] {
+  if (xAxis === "step" || !line.ruler) return series.last;
+  const xs = readAt(line.ruler, series.last);
+  const trifle = Math.max(1e-12, (xs.at(-1) ?? 0) * 1e-9);
+  for (let at = 1; at < xs.length; at += 1) xs[at] = Math.max(xs[at] ?? 0, (xs[at - 1] ?? 0) + trifle);
+  return xs;
+}
 
 function shapeOf(view: ChartView): string {
   const lines = view.lines.map((line) => `${line.id} ${line.color} ${line.dash?.join() ?? ""}`);

@@ -17,6 +17,21 @@ const HEIGHT = 148;
 const EXPANDED_HEIGHT = 400;
 const ZOOM_POINTS = 2000;
 
+interface Axis {
+  value: XAxis;
+  label: string;
+  /** The metric that counts along it; without one that the run logs, the axis is not offered. */
+  ruler?: string;
+}
+
+const STEPS: Axis = { value: "step", label: strings.charts.byStep };
+const AXES: Axis[] = [
+  STEPS,
+  { value: "minutes", label: strings.charts.byMinutes },
+  { value: "tokens", label: strings.charts.byTokens, ruler: "num_tokens" },
+  { value: "dollars", label: strings.charts.byDollars, ruler: "spent_usd" },
+];
+
 export function ChartGrid({ view }: { view: RunView }) {
   const scheme = useComputedColorScheme("light");
   const [smoothing, setSmoothing] = useState(() => Number(readPreference("smoothing") ?? DEFAULT_SMOOTHING));
@@ -30,9 +45,11 @@ export function ChartGrid({ view }: { view: RunView }) {
   const names = Object.keys(view.series).toSorted().join("\n");
   const stages = useMemo(() => stagesOf(names), [names]);
   const stage = wantedStage ?? stageOf(view, stages);
+  const axes = AXES.filter(({ ruler }) => !ruler || (stage === "distillation" && view.series[ruler]));
+  const axis = axes.find(({ value }) => value === xAxis) ?? STEPS;
   const charts = useMemo(() => chartsFor(names ? names.split("\n") : [], stage), [names, stage]);
   const shown = charts.filter((chart) => (expanded ? chart.id === expanded : showAll || chart.isKey));
-  const series = useZoomed(view, xAxis === "step" ? range : null);
+  const series = useZoomed(view, axis === STEPS ? range : null);
 
   if (charts.length === 0) return <p className={classes.chartsEmpty}>{strings.charts.waiting}</p>;
   return (
@@ -63,14 +80,11 @@ export function ChartGrid({ view }: { view: RunView }) {
         />
         <SegmentedControl
           size="xs"
-          value={xAxis}
+          value={axis.value}
           aria-label={strings.charts.axis}
-          data={[
-            { value: "step", label: strings.charts.byStep },
-            { value: "minutes", label: strings.charts.byMinutes },
-          ]}
+          data={axes.map(({ value, label }) => ({ value, label }))}
           onChange={(value) => {
-            setXAxis(value === "minutes" ? "minutes" : "step");
+            setXAxis(value as XAxis);
             setRange(null);
           }}
         />
@@ -106,7 +120,8 @@ export function ChartGrid({ view }: { view: RunView }) {
             series={series}
             smoothing={smoothing}
             log={log}
-            xAxis={xAxis}
+            xAxis={axis.value}
+            ruler={axis.ruler ? view.series[axis.ruler] : undefined}
             range={range}
             height={expanded ? EXPANDED_HEIGHT : HEIGHT}
             scheme={scheme}
@@ -126,6 +141,7 @@ interface OneProps {
   smoothing: number;
   log: boolean;
   xAxis: XAxis;
+  ruler: Series | undefined;
   range: [number, number] | null;
   height: number;
   scheme: string;
@@ -134,16 +150,16 @@ interface OneProps {
   onExpand: () => void;
 }
 
-function OneChart({ chart, series, ...rest }: OneProps) {
+function OneChart({ chart, series, ruler, ...rest }: OneProps) {
   const own = chart.lines.map((line) => series[line.metric]);
   const lines = useMemo(
     () =>
       chart.lines.flatMap((line, at): ChartLine[] => {
         const found = own[at];
-        return found ? [{ id: line.metric, label: line.label, color: line.color, dash: line.dash, series: found }] : [];
+        return found ? [{ id: line.metric, label: line.label, color: line.color, dash: line.dash, series: found, ruler }] : [];
       }),
     // oxlint-disable-next-line react-hooks/exhaustive-deps -- the series themselves, not the array made of them
-    [chart, ...own],
+    [chart, ruler, ...own],
   );
   return (
     <SeriesChart

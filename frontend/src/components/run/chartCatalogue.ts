@@ -1,5 +1,5 @@
 /** Which metric is drawn where, with its words, unit and colour. Metrics that are not listed get a chart of their own. */
-import { duration, learningRate, percent, shortCount, value } from "../../lib/format";
+import { duration, learningRate, percent, shortCount, usd, value } from "../../lib/format";
 
 type Format = (value: number | null | undefined) => string;
 
@@ -75,6 +75,7 @@ export const CHARTS: ChartSpec[] = [
   one("time/step_s", "Time per step", "", "Wall time of one optimizer step.", "var(--chart-7)", seconds),
   one("on_policy_share", "On-policy share", "of rows", "Rows that the student wrote itself in this step.", "var(--chart-1)", share),
   one("num_tokens", "Tokens so far", "", "Completion tokens trained on since the start.", "var(--chart-8)", shortCount),
+  one("spent_usd", "Spent", "", "Dollars that the run has spent on its teacher so far.", "var(--chart-4)", usd),
 ];
 
 const CANDIDATE_COLORS = ["var(--chart-1)", "var(--chart-2)", "var(--chart-3)", "var(--chart-4)", "var(--chart-5)", "var(--chart-6)"];
