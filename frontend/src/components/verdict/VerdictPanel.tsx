@@ -332,7 +332,7 @@ function Next({ view, run, failure }: { view: RunView; run: RunDetail | undefine
         <Button
           fullWidth
           size="sm"
-          variant="light"
+          variant="default"
           component={Link}
           to={`/runs/${view.runId}/chat`}
           leftSection={<IconChat size={16} />}
