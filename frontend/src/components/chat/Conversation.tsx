@@ -12,7 +12,7 @@ export function Conversation({ exchanges, isWriting }: { exchanges: Exchange[]; 
   return (
     <div className={classes.log} role="log" aria-label={strings.chat.log} aria-busy={isWriting}>
       {exchanges.map((exchange) => (
-        <article key={exchange.id} className={classes.exchange}>
+        <article key={exchange.id} className={classes.exchange} ref={show}>
           <p className={classes.question}>
             <span className="visually-hidden">{strings.chat.you}: </span>
             {exchange.question}
@@ -27,6 +27,11 @@ export function Conversation({ exchanges, isWriting }: { exchanges: Exchange[]; 
       ))}
     </div>
   );
+}
+
+/** What is asked is scrolled to, not left behind the composer. */
+function show(exchange: HTMLElement | null) {
+  exchange?.scrollIntoView({ block: "start" });
 }
 
 function OneAnswer({ who, answer }: { who: Who; answer: Answer }) {
