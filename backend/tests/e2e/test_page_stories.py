@@ -16,6 +16,7 @@ ADDRESSES = {
     "finished run": "/opd/seeded",
     "runs": "/runs",
     "record of a run": "/runs/seeded",
+    "playground": "/runs/seeded/chat",
     "comparison": "/runs/compare?ids=seeded,second",
     "datasets": "/datasets",
     "tour": "/opd?tour",

@@ -102,6 +102,18 @@ def take_pages(page: Page, studio: StudioProcess, folder: Path, state: str) -> N
             page.goto(f"{studio.url}/settings")
 
 
+def take_playground(page: Page, studio: StudioProcess, folder: Path, run_id: str) -> None:
+    """The three models of a finished run, asked a held-out prompt."""
+    visit(page, f"{studio.url}/runs/{run_id}/chat", "The models are not loaded")
+    page.get_by_role("button", name="Load the models").click()
+    expect(page.get_by_role("listitem").filter(has_text="Ready")).to_have_count(3, timeout=RUN_TIMEOUT_MS)
+    page.get_by_label("Your question").fill("Sales 29, growth 15. New sales?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_text("per second")).to_have_count(3, timeout=RUN_TIMEOUT_MS)
+    take(page, folder, "playground-finished")
+    page.get_by_role("button", name="Let the models go").click()
+
+
 def test_every_page_in_three_states(page: Page, studio: StudioProcess, folder: Path) -> None:
     page.set_viewport_size(SIZE)
     page.get_by_role("button", name="No, thanks").click()
@@ -131,6 +143,7 @@ def test_every_page_in_three_states(page: Page, studio: StudioProcess, folder: P
     page.get_by_role("tab", name="Answers").click()
     page.get_by_text("Answers to held-out prompts").wait_for()
     take(page, folder, "run-finished")
+    take_playground(page, studio, folder, run_id)
     visit(page, f"{studio.url}/datasets?id=demo-arithmetic", "First prompts")
     page.get_by_text("As the model reads them").click()
     page.get_by_text("the student writes from here").first.wait_for()
