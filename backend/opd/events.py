@@ -168,6 +168,8 @@ class MoneySpent(Event):
     possibly_paid_nano_usd: int = 0
     """The part of `held_nano_usd` whose fate is unknown; counted in full."""
     cap_nano_usd: int | None = None
+    projected_nano_usd: int | None = None
+    """What the run will likely have cost at its end: spent, possibly paid, and the rest of its call plan."""
     unit: Literal["usd", "tokens"] = "usd"
     """tokens: the teacher has no known price, and one nano-dollar stands for one token."""
 

@@ -337,7 +337,9 @@ def _kill(run: RunFolder) -> None:
 
 def needed_keys(config: RunConfig) -> list[str]:
     """Providers whose key this run's process is given: its teacher's, its judge's, and the model hub's for ids."""
-    needed = [provider_of_server(config.teacher.dialect)] if isinstance(config.teacher, ServerTeacher) else []
+    needed = []
+    if isinstance(config.teacher, ServerTeacher):
+        needed.append(provider_of_server(config.teacher.dialect, config.teacher.base_url))
     asked: list[ChatModel] = [config.teacher] if isinstance(config.teacher, ChatTeacher) else []
     if config.evaluation.judge.model:
         asked.append(config.evaluation.judge)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,12 +31,18 @@ VARIABLES = {
     "huggingface": "HF_TOKEN",
     "local": "OPD_LOCAL_API_KEY",
 }
+_SCORING_HOSTS = {"fireworks": "api.fireworks.ai", "together": "api.together.xyz"}
 _KEYRING_SERVICE = "opd-studio"
 
 
-def provider_of_server(dialect: str) -> str:
-    """Whose key a scoring server of this dialect is given."""
-    return dialect if dialect in VARIABLES else "local"
+def provider_of_server(dialect: str, base_url: str) -> str:
+    """Whose key a scoring server is given: the provider's only at the provider's own address.
+
+    A configuration from a stranger that names a provider's dialect and another address cannot send its key away.
+    """
+    host = urlsplit(base_url.strip())
+    is_own = (host.scheme, host.netloc.lower()) == ("https", _SCORING_HOSTS.get(dialect, ""))
+    return dialect if is_own else "local"
 
 
 class KeyPresence(BaseModel):

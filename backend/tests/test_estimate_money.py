@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from opd.estimate.asking import ask_three
 from opd.estimate.bill import bill_of
 from opd.estimate.calls import PlannedCalls
 from opd.estimate.habits import Range, Seen, habits_of, text_tokens
+from opd.estimate.judging import CRITERIA_FORM_TOKENS, PAIR_FORM_TOKENS
+from opd.estimate.scoring import MEASURED
+from opd.evaluation.judge import PAIRWISE_PROMPT, RUBRIC_PROMPT
 from opd.machine import Device
+from opd.pipeline.measuring import SCORED_PROMPTS
 from opd.pricing import Usage, price, resolve_model
 from opd.store.money import Ledger, costs
 from opd.store.runs import RunStore
@@ -148,10 +153,45 @@ def test_a_server_that_scores_is_asked_at_every_step(tmp_path: Path) -> None:
     changes: dict[str, Any] = {"objective": {"type": fitting}}
     own = reckon(config("", teacher=server, **changes), tmp_path)
     assert not own.teacher_is_paid
-    paid = server | {"dialect": "together", "model": "deepseek-ai/DeepSeek-V3"}
+    paid = server | {
+        "base_url": "https://api.together.xyz/v1",
+        "dialect": "together",
+        "model": "deepseek-ai/DeepSeek-V4-Pro-0813",
+    }
+    changes["evaluation"] = {"enabled": False}
     steps = [reckon(config("", teacher=paid, max_steps=n, **changes), tmp_path) for n in (100, 200)]
+    assert [stage.stage for stage in steps[0].stages] == ["scoring"]
     assert steps[1].input_tokens == 2 * steps[0].input_tokens
-    assert any("does not hold" in sentence for sentence in steps[0].assumptions)
+    assert steps[1].likely_usd == steps[1].every_step_usd == pytest.approx(2 * steps[0].likely_usd)
+    typed = server | {"input_usd_per_million": 1, "output_usd_per_million": 1}
+    assert reckon(config("", teacher=typed, **changes), tmp_path).likely_usd > 0, (
+        "a typed price is a price, whatever it speaks"
+    )
+    unknown = reckon(config("", teacher=paid | {"model": "nobody/knows"}, **changes), tmp_path)
+    assert unknown.teacher_is_paid
+    assert unknown.likely_usd is None
+    assert "nobody/knows" in unknown.price_problem
+
+
+def test_a_judge_is_asked_in_both_orders_about_every_model_and_by_criteria(tmp_path: Path) -> None:
+    judge = {"model": "openai/gpt-4o-mini", "max_prompts": 4, "criteria": ["Names the unit."]}
+    base = reckon(config("", evaluation={"judge": judge}), tmp_path)
+    assert base.teacher_is_paid, "the judge is"
+    assert [(stage.stage, stage.num_requests) for stage in base.stages] == [("judging", 2 * 4), ("judging", 2 * 4)]
+    baseline = reckon(config("", evaluation={"judge": judge}, baseline={"enabled": True}), tmp_path)
+    assert [stage.num_requests for stage in baseline.stages] == [2 * 4 * 2, 3 * 4]
+    apart = reckon(chat(evaluation={"judge": judge | {"model": "anthropic/claude-haiku-5-5"}}), tmp_path)
+    assert apart.likely_usd == pytest.approx(sum(stage.likely_usd for stage in apart.stages))
+    assert {stage.stage for stage in apart.stages} == {"answers", "judging"}
+    unpriced = reckon(chat(evaluation={"judge": judge | {"model": "openai/gpt-9-imaginary"}}), tmp_path)
+    assert unpriced.likely_usd is None, "half a sum is no sum"
+
+
+def test_the_judges_instructions_are_as_long_as_reckoned() -> None:
+    for name, tokens in ((PAIRWISE_PROMPT, PAIR_FORM_TOKENS), (RUBRIC_PROMPT, CRITERIA_FORM_TOKENS)):
+        text = (files("opd.evaluation") / "prompts" / f"{name}.md").read_text()
+        assert text_tokens(text) == pytest.approx(tokens, rel=0.15)
+    assert MEASURED == SCORED_PROMPTS
 
 
 def test_what_is_seen_is_kept_to_and_few_answers_are_no_evidence() -> None:

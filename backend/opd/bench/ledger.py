@@ -26,7 +26,7 @@ from opd.store.money import Ledger
 from opd.teachers.base import AnswerSampling
 from opd.teachers.chat import Ask, ChatApi, Purse, endpoint_of, price_of
 from opd.teachers.chat.apis import request_body
-from opd.teachers.chat.gateway import MAX_ATTEMPTS
+from opd.teachers.chat.till import MAX_ATTEMPTS
 from opd.teachers.chat.wire import TurnedAway, Wire
 
 Progress = Callable[[int, int | None], None]

@@ -155,6 +155,8 @@ class RunConfig(Config):
     def digest(self) -> str:
         """SHA-256 over the canonical JSON form: equal digests mean equal runs (on equal software and data)."""
         data = self.model_dump(mode="json")
+        if self.teacher.type == "server" and self.teacher.input_usd_per_million is None:
+            del data["teacher"]["input_usd_per_million"], data["teacher"]["output_usd_per_million"]
         for name in _YOUNGER:
             value = getattr(self.evaluation, name)
             if value == getattr(EvaluationConfig(), name) or (isinstance(value, JudgeConfig) and not value.model):

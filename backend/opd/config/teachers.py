@@ -5,11 +5,19 @@ A new kind is a class here, a member of `Teacher`, and a file in `opd/teachers/`
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
 from opd.config.base import Config, SignalKind
+
+_Priced = TypeVar("_Priced", bound="ServerTeacher | ChatModel")
+
+
+def _with_both_prices(model: _Priced) -> _Priced:
+    if (model.input_usd_per_million is None) != (model.output_usd_per_million is None):
+        raise ValueError("type both input_usd_per_million and output_usd_per_million, or neither")
+    return model
 
 
 class LocalTeacher(Config):
@@ -47,6 +55,15 @@ class ServerTeacher(Config):
     """Deadline of one request, in seconds, retries not included."""
     max_concurrency: int = Field(8, ge=1, le=256)
     """Requests under way at once."""
+    input_usd_per_million: float | None = Field(None, ge=0, le=1000)
+    """Price of a million input tokens, typed by you. None: from the dated price data for the fireworks and together
+    dialects; nothing is paid to a server on this machine or its network, or one of the other dialects."""
+    output_usd_per_million: float | None = Field(None, ge=0, le=1000)
+    """Price of a million output tokens, typed by you. None: as for input."""
+
+    @model_validator(mode="after")
+    def _a_price_has_two_sides(self) -> Self:
+        return _with_both_prices(self)
 
 
 class ChatModel(Config):
@@ -69,9 +86,7 @@ class ChatModel(Config):
 
     @model_validator(mode="after")
     def _a_price_has_two_sides(self) -> Self:
-        if (self.input_usd_per_million is None) != (self.output_usd_per_million is None):
-            raise ValueError("type both input_usd_per_million and output_usd_per_million, or neither")
-        return self
+        return _with_both_prices(self)
 
 
 class ChatTeacher(ChatModel):

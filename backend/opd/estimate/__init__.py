@@ -7,12 +7,11 @@ nobody; `opd.estimate.asking` does.
 
 from __future__ import annotations
 
-import math
-
 from opd.config import LocalTeacher, RunConfig
 from opd.data_loader import DataReport, check_file
 from opd.estimate.duration import measured_time, rough_time
-from opd.estimate.memory import Lengths, estimate_memory
+from opd.estimate.lengths import CHARS_PER_TOKEN, Lengths, prompt_lengths
+from opd.estimate.memory import estimate_memory
 from opd.estimate.shapes import (
     ON_THIS_MACHINE,
     Estimate,
@@ -42,10 +41,6 @@ __all__ = [
     "find_size",
     "prompt_lengths",
 ]
-
-CHARS_PER_TOKEN = 4
-_TEMPLATE_TOKENS = 12
-_LIKELY_SHARE = 0.6
 
 
 def estimate(
@@ -83,7 +78,7 @@ def estimate(
 
 
 def _money(config: RunConfig, store: RunStore, lengths: Lengths) -> MoneyEstimate:
-    if isinstance(config.teacher, LocalTeacher):
+    if isinstance(config.teacher, LocalTeacher) and not config.evaluation.judge.model:
         return nothing_paid(ON_THIS_MACHINE)
     from opd.estimate.money import estimate_money  # brings an HTTP client: only for whom it is needed
 
@@ -113,17 +108,6 @@ def estimate_scenarios() -> Estimate:
         assumptions=[ASSUMPTIONS],
         scenarios=rows,
         scenario_note=f"{ASSUMPTIONS} {WHY_REAL_DIFFERS}",
-    )
-
-
-def prompt_lengths(config: RunConfig, report: DataReport) -> Lengths:
-    """Tokens of prompts (from their characters) and completions (from the limit)."""
-    limit = config.sampling.max_completion_tokens
-    return Lengths(
-        prompt=math.ceil(report.prompt_chars.mean / CHARS_PER_TOKEN) + _TEMPLATE_TOKENS,
-        longest_prompt=math.ceil(report.prompt_chars.maximum / CHARS_PER_TOKEN) + _TEMPLATE_TOKENS,
-        completion=max(1, round(limit * _LIKELY_SHARE)),
-        longest_completion=limit,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from opd.config import ChatTeacher, RunConfig
 from opd.errors import ConfigError
 from opd.estimate.calls import answer_asks
-from opd.estimate.money import run_prompts
+from opd.estimate.plans import run_prompts
 from opd.store.money import Ledger
 from opd.teachers.base import Answer
 from opd.teachers.chat import ChatApi, Purse, endpoint_of, price_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opd.config import RunConfig
-from opd.estimate.memory import Lengths
+from opd.estimate.lengths import Lengths
 from opd.estimate.shapes import TimeEstimate
 from opd.estimate.sizes import ModelSize
 from opd.machine import Device, num_cores

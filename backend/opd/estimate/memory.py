@@ -7,10 +7,10 @@ and layer in 16-bit numbers, twice that in 32-bit. The losses' logits are bounde
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from opd.config import LocalTeacher, RunConfig
+from opd.estimate.lengths import Lengths
 from opd.estimate.shapes import MemoryEstimate, MemoryPart
 from opd.estimate.sizes import ModelSize
 from opd.machine import Device
@@ -19,16 +19,6 @@ FULL_BELOW_PARAMETERS = 1_000_000_000
 _CHUNK_BYTES = 100 * 2**20
 _FRAMEWORK_BYTES = {"cpu": 600 * 2**20, "mps": 800 * 2**20, "cuda": 1200 * 2**20}
 _NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-
-
-@dataclass(frozen=True)
-class Lengths:
-    """Tokens of prompts and completions that the estimate is made with."""
-
-    prompt: int
-    longest_prompt: int
-    completion: int
-    longest_completion: int
 
 
 def trains_adapter(config: RunConfig, student: ModelSize) -> bool:

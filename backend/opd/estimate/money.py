@@ -1,4 +1,4 @@
-"""What a run's teacher will cost: the call plan priced request by request, less what is kept already.
+"""What a run's teacher and judge will cost: their call plans priced request by request, less what is kept already.
 
 In: a configuration, the ledger's file. Out: `MoneyEstimate`. Every figure comes with the sentence it rests on.
 """
@@ -11,140 +11,57 @@ from pathlib import Path
 from typing import Any
 
 from opd.config import ChatTeacher, RunConfig, ServerTeacher
-from opd.data_loader import load_prompts, split
-from opd.errors import PriceUnknownError
-from opd.estimate.bill import BOUNDS, bill_of
-from opd.estimate.calls import PlannedCalls, Prompts, answer_asks, every_step_calls, plan_calls, sample_asks
-from opd.estimate.habits import Habits, Range, Seen, habits_of, sent_tokens
-from opd.estimate.memory import Lengths
+from opd.estimate.bill import BOUNDS, Bound, bill_of
+from opd.estimate.calls import PlannedCalls
+from opd.estimate.habits import Habits
+from opd.estimate.lengths import Lengths
+from opd.estimate.plans import Plan, judge_plan, teacher_plan
 from opd.estimate.shapes import ON_THIS_MACHINE, MoneyEstimate, StageCost, nothing_paid
-from opd.pricing import PricedModel, resolve_model, usd
-from opd.store.money import KeptAnswer, kept_answers
-from opd.teachers.chat import Ask, Endpoint, endpoint_of, price_of
-from opd.teachers.chat.endpoints import is_free
-from opd.teachers.chat.readings import assess
-
-_PAID_SERVERS = ("fireworks", "together")
+from opd.pricing import PricedModel, usd
 
 
 def estimate_money(config: RunConfig, ledger: Path, lengths: Lengths) -> MoneyEstimate:
-    """What the teacher will cost.
+    """What teacher and judge will cost.
 
     Raises:
-        ConfigError: a teacher's id or address that cannot be used.
+        ConfigError: a model's id or address that cannot be used.
         DataError: prompts that cannot be read.
     """
-    match config.teacher:
-        case ChatTeacher():
-            return _chat(config, config.teacher, ledger)
-        case ServerTeacher(dialect=dialect) if dialect in _PAID_SERVERS:
-            return _scoring(config, config.teacher, lengths)
-        case ServerTeacher():
-            return nothing_paid("The teacher's server is taken to be your own: nothing is paid.")
-        case _:
-            return nothing_paid(ON_THIS_MACHINE)
-
-
-def run_prompts(config: RunConfig) -> Prompts:
-    """A run's prompts, divided as it will divide them."""
-    records, data = load_prompts(config.data.path), config.data
-    if data.test_path is not None:
-        return Prompts(records, load_prompts(data.test_path)[: config.evaluation.max_prompts])
-    parts = split(records, data.test_fraction, config.seed)
-    return Prompts(parts.train, parts.test[: config.evaluation.max_prompts])
-
-
-# --- a teacher that only answers --------------------------------------------------------------------
-
-
-def _chat(config: RunConfig, teacher: ChatTeacher, ledger: Path) -> MoneyEstimate:
-    endpoint = endpoint_of(teacher)
-    price, problem = _price(config, teacher)
-    if price is not None and is_free(price):
-        return nothing_paid(f"{endpoint.id} runs on this machine or its network, or was priced at 0: nothing is paid.")
-    prompts = run_prompts(config)
-    answers, samples = answer_asks(config, prompts.train), sample_asks(config, prompts.test)
-    kept = kept_answers(ledger, [ask.key(endpoint) for ask in (*answers, *samples)])
-    seen = _seen(answers, kept, endpoint, price)
-    habits = habits_of(seen, limit=config.sampling.max_completion_tokens, thinking=teacher.thinking_tokens)
-    open_answers, open_samples = (_unpaid(asks, kept, endpoint) for asks in (answers, samples))
-    calls = plan_calls(config, prompts, habits, open_answers, open_samples)
-    dollars = None if config.budget_tokens is not None else price
-    figures = _figures(calls, dollars) | {
-        "every_step_usd": _usd_of([every_step_calls(config, prompts, habits)], dollars),
-        "num_kept": len(kept),
-        "num_seen": habits.num_seen,
-        "price_problem": problem,
+    teacher = teacher_plan(config, ledger, lengths)
+    judge = judge_plan(config, lengths, teacher.habits if teacher else None)
+    plans = [plan for plan in (teacher, judge) if plan is not None]
+    if not plans:
+        return nothing_paid(_free_words(config))
+    by_tokens = config.budget_tokens is not None
+    priced = [(plan.calls, None if by_tokens else plan.price) for plan in plans]
+    figures = _figures(priced) | {
+        "every_step_usd": _every_step(teacher, by_tokens=by_tokens),
+        "num_kept": sum(plan.num_kept for plan in plans),
+        "num_seen": teacher.habits.num_seen if teacher and teacher.habits else 0,
+        "price_problem": " ".join(plan.problem for plan in plans if plan.problem),
     }
-    assumptions = [*_price_sentences(config, dollars), *_length_sentences(config, habits), *_batch(calls, dollars)]
-    if config.objective.type == "mark":
-        assumptions.append("The student's drafts are taken to be as long as the teacher's answers.")
-    return MoneyEstimate(figures, assumptions, dollars.price_date.isoformat() if dollars else None)
-
-
-def _unpaid(asks: Sequence[Ask], kept: dict[str, KeptAnswer], endpoint: Endpoint) -> list[Ask]:
-    """Those that will be paid; the same question twice is paid once."""
-    by_key = {ask.key(endpoint): ask for ask in asks}
-    return [ask for key, ask in by_key.items() if key not in kept]
-
-
-def _price(config: RunConfig, teacher: ChatTeacher) -> tuple[PricedModel | None, str]:
-    try:
-        return price_of(teacher, capped_by_tokens=config.budget_tokens is not None), ""
-    except PriceUnknownError as error:
-        return None, f"{error.message} {error.hint}".strip()
-
-
-def _seen(
-    asks: Sequence[Ask], kept: dict[str, KeptAnswer], endpoint: Endpoint, price: PricedModel | None
-) -> list[Seen]:
-    """The kept answers that teach something about the others."""
-    if price is None:
-        return []
-    seen = []
-    for ask in asks:
-        found = kept.get(ask.key(endpoint))
-        if found is not None and found.usage is not None:
-            answer = assess(found.body, ask, endpoint, price).answer
-            if answer.problem is None:
-                seen.append(Seen(sent_tokens(ask.messages), found.usage, answer.text))
-    return seen
-
-
-# --- a server that scores ---------------------------------------------------------------------------
-
-
-def _scoring(config: RunConfig, teacher: ServerTeacher, lengths: Lengths) -> MoneyEstimate:
-    """Each row of the student's own text is sent once: prompt and completion in, one token out."""
-    num = config.max_steps * config.batch_size * config.on_policy_fraction
-    sent = Range(lengths.prompt + 0.2 * lengths.longest_completion, lengths.prompt + lengths.completion,
-                 lengths.longest_prompt + lengths.longest_completion)  # fmt: skip
-    likely = float(sent.likely)
-    spread = Range(sent.low / likely, 1.0, sent.high / likely)
-    calls = [PlannedCalls("scoring", "rows of the student's text scored", Range(num, num, num), (likely,), spread,
-                          Range(1, 1, 1))]  # fmt: skip
-    try:
-        price, problem = resolve_model(f"{teacher.dialect}/{teacher.model}"), ""
-    except PriceUnknownError as error:
-        price, problem = None, f"{error.message} {error.hint}".strip()
-    figures = _figures(calls, price) | {"price_problem": problem, "every_step_usd": _usd_of(calls, price)}
-    sentences = ["Scored rows depend on the student of that step: they are asked for at every step and never kept.",
-                 "A scoring server is not asked through the ledger, so a spend cap does not hold for it."]  # fmt: skip
-    return MoneyEstimate(figures, sentences, price.price_date.isoformat() if price else None)
+    dates = [plan.price.price_date for plan in plans if plan.price is not None and not by_tokens]
+    return MoneyEstimate(figures, _sentences(config, teacher, judge), min(dates).isoformat() if dates else None)
 
 
 # --- figures and sentences --------------------------------------------------------------------------
 
 
-def _figures(calls: Sequence[PlannedCalls], price: PricedModel | None) -> dict[str, Any]:
-    bills = {bound: bill_of(calls, price, bound) for bound in BOUNDS}
+Priced = Sequence[tuple[list[PlannedCalls], PricedModel | None]]
+"""Planned calls with the price of whoever answers them; None: not known, or not needed."""
+
+
+def _figures(priced: Priced) -> dict[str, Any]:
+    calls = [call for some, _ in priced for call in some]
+    bills = {bound: bill_of(calls, None, bound) for bound in BOUNDS}
     likely = bills["likely"]
     return nothing_paid().figures | {
         "teacher_is_paid": True,
-        **{f"{bound}_usd": _usd_of(calls, price, bound) for bound in BOUNDS},
+        **{f"{bound}_usd": _sum_usd(priced, bound) for bound in BOUNDS},
         "stages": [
             _stage(stage, words, list(group), price)
-            for (stage, words), group in groupby(calls, lambda call: (call.stage, call.words))
+            for some, price in priced
+            for (stage, words), group in groupby(some, lambda call: (call.stage, call.words))
         ],
         "low_tokens": bills["low"].input_tokens + bills["low"].output_tokens,
         "high_tokens": bills["high"].input_tokens + bills["high"].output_tokens,
@@ -152,6 +69,18 @@ def _figures(calls: Sequence[PlannedCalls], price: PricedModel | None) -> dict[s
         "output_tokens": likely.output_tokens,
         "num_requests": likely.num_requests,
     }
+
+
+def _sum_usd(priced: Priced, bound: Bound) -> float | None:
+    """Dollars of all together; None where one of the prices is not known."""
+    nano = [None if price is None else bill_of(calls, price, bound).nano_usd for calls, price in priced]
+    return None if None in nano else float(usd(sum(amount for amount in nano if amount is not None)))
+
+
+def _every_step(teacher: Plan | None, *, by_tokens: bool) -> float | None:
+    if teacher is None or teacher.every_step is None:
+        return None
+    return _usd_of([teacher.every_step], None if by_tokens else teacher.price)
 
 
 def _stage(stage: str, words: str, calls: list[PlannedCalls], price: PricedModel | None) -> StageCost:
@@ -172,11 +101,37 @@ def _usd_of(calls: Sequence[PlannedCalls], price: PricedModel | None, bound: Any
     return None if price is None else float(usd(bill_of(calls, price, bound).nano_usd))
 
 
-def _price_sentences(config: RunConfig, price: PricedModel | None) -> list[str]:
-    if config.budget_tokens is not None:
-        return ["The run is capped by tokens: no price is needed, and none is used."]
-    if price is None:
-        return []
+def _free_words(config: RunConfig) -> str:
+    match config.teacher:
+        case ChatTeacher(model=name):
+            return f"{name} runs on this machine or its network, or was priced at 0: nothing is paid."
+        case ServerTeacher():
+            return "The teacher's server is taken to be your own: nothing is paid."
+        case _:
+            return ON_THIS_MACHINE
+
+
+def _sentences(config: RunConfig, teacher: Plan | None, judge: Plan | None) -> list[str]:
+    by_tokens = config.budget_tokens is not None
+    lines = ["The run is capped by tokens: no price is needed, and none is used."] if by_tokens else []
+    for plan in (teacher, judge):
+        if plan is not None and plan.price is not None and not by_tokens:
+            lines += _price_sentences(plan.price)
+    if teacher is not None and teacher.habits is not None:
+        lines += [
+            *_length_sentences(config, teacher.habits),
+            *_batch(teacher.calls, None if by_tokens else teacher.price),
+        ]
+        if config.objective.type == "mark":
+            lines.append("The student's drafts are taken to be as long as the teacher's answers.")
+    elif teacher is not None:
+        lines.append("Scored rows depend on the student of that step: they are asked for at every step.")
+    if judge is not None:
+        lines.append("The judge is asked about each pair of answers in both orders; equal answers are a tie.")
+    return lines
+
+
+def _price_sentences(price: PricedModel) -> list[str]:
     base = price.base
     where = "as you typed it" if price.source == "typed" else f"from price data of {price.price_date}"
     lines = [

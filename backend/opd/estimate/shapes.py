@@ -64,7 +64,7 @@ class StageCost(EstimateModel):
     """What one kind of request to a paid teacher will come to."""
 
     stage: str
-    """As the ledger lists it: answers, expansion, marking, guide or scoring."""
+    """As the ledger lists it: answers, expansion, marking, guide, scoring or judging."""
     words: str
     """What is asked for."""
     num_requests: int
@@ -81,6 +81,7 @@ class Estimate(EstimateModel):
     """Everything that can be said before the start. Memory and time are null where they cannot be told."""
 
     teacher_is_paid: bool
+    """Whether the teacher, or the judge, is paid."""
     low_usd: float | None
     """Dollars for the teacher, beyond what is paid already; null where its price is not known, and where only the
     scenario table was asked for."""
@@ -89,7 +90,7 @@ class Estimate(EstimateModel):
     stages: list[StageCost]
     """The same by what is asked; empty where nothing is paid."""
     every_step_usd: float | None
-    """What it would cost to ask the teacher again for every row of every step; no run here does that."""
+    """What it would cost to ask the teacher again for every row of every step; only a scoring server is."""
     num_kept: int
     """Answers of this run that were paid before and cost nothing now."""
     num_seen: int

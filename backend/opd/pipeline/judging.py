@@ -28,12 +28,11 @@ from opd.evaluation.judge import (
 from opd.evaluation.results import Evaluation
 from opd.evaluation.summary import Subject
 from opd.pipeline.answers_only.desk import question_of
-from opd.pipeline.money import MoneyTeller
+from opd.pipeline.money import Account
 from opd.pipeline.workbench import Workbench
-from opd.store.money import Ledger
 from opd.teachers.base import AnswerSampling
 from opd.teachers.chat import Ask as Question
-from opd.teachers.chat import ChatApi, Purse, endpoint_of, price_of
+from opd.teachers.chat import ChatApi, endpoint_of, price_of
 
 _REPLY_TOKENS = 1024  # a few sentences and a verdict, or a line for each criterion
 _HOW = AnswerSampling(temperature=0, max_tokens=_REPLY_TOKENS)
@@ -69,7 +68,10 @@ def _ask(
     questions = {record.id: question_of(record) for record in bench.prompts.test[: judge.max_prompts]}
     texts = {who: _first_answers(evaluations[who], questions) for who in _STUDENTS if who in evaluations}
     criteria = [Criterion(text) for text in judge.criteria]
-    with Ledger(bench.folder.path.parent.parent / "money.db") as ledger, _open(bench, judge, ledger, keys) as chat:
+    with (
+        Account(bench.config, bench.folder, bench.reporter, stages=("judging",)) as account,
+        _open(bench, judge, account, keys) as chat,
+    ):
         pairs: dict[str, list[dict[str, Any]]] = {}
         for against in (name for name in _BASELINES if name in texts):
             asked = [AnswerPair(i, questions[i], texts["after"][i], texts[against][i]) for i in texts["after"]]
@@ -83,16 +85,13 @@ def _ask(
     return {"pairs": pairs, "rubric": rubric}
 
 
-def _open(bench: Workbench, judge: JudgeConfig, ledger: Ledger, keys: Mapping[str, str]) -> ChatApi:
-    config = bench.config
-    purse = Purse(ledger, bench.folder.run_id)
-    purse.cap(usd=config.budget_usd, tokens=config.budget_tokens)
+def _open(bench: Workbench, judge: JudgeConfig, account: Account, keys: Mapping[str, str]) -> ChatApi:
     return ChatApi.from_config(
         judge,
-        price_of(judge, capped_by_tokens=config.budget_tokens is not None),
-        purse=purse,
+        price_of(judge, capped_by_tokens=bench.config.budget_tokens is not None),
+        purse=account.purse,
         key=keys.get(endpoint_of(judge).key_name),
-        watch=MoneyTeller(bench.reporter, config),
+        watch=account.tell,
         should_stop=lambda: bench.reporter.stop_mode() is not None,
     )
 

@@ -119,6 +119,15 @@ class HttpClient:
         """
         return self._wait(self._ask("POST", path, body, attempts))
 
+    def post_once(self, path: str, body: Mapping[str, Any]) -> Reply:
+        """One attempt, for who decides about the next; a place among the requests under way is theirs to keep.
+
+        Raises:
+            MayPassError: the same again may go well.
+            TeacherError: one of this module's.
+        """
+        return self._wait(self._attempt("POST", path, body))
+
     def post_many(self, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Reply]:
         """Several POSTs at once, as many under way as the policy allows; answers in their order.
 

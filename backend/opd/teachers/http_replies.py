@@ -133,6 +133,7 @@ def judge(
         error = OverloadedError(
             f"{origin} was busy or failing ({status}): {said}",
             hint="Lower teacher.max_concurrency, or look at the server's log; then resume the run.",
+            details={"status": status},
         )
         raise MayPassError(error, _asked_wait_s(headers))
     raise RequestRefusedError(

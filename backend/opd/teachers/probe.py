@@ -16,13 +16,14 @@ from typing import Any
 
 from opd.config import ChatTeacher, GoldObjective, LocalTeacher, RunConfig, ServerTeacher, SignalKind
 from opd.data_loader import load_prompts
-from opd.errors import DataError, ModelMismatchError, ModelNotFoundError, OPDError
+from opd.errors import DataError, ModelMismatchError, ModelNotFoundError, OPDError, PriceUnknownError
 from opd.hub_cache import local_folder, local_tokenizer
 from opd.teachers.base import FewerListedError, Rollouts
 from opd.teachers.pair_checks import GOLD_ACROSS, PROBE_CONVERSATIONS, PROBE_TEXTS, Pair, Row, check_context, check_pair
 from opd.teachers.probe_report import ANSWERS_ONLY, ProbeReport, ProbeRow, across_words, listed_words
 from opd.teachers.probe_share import plan_texts, share_of_positions, share_of_served
-from opd.teachers.scoring_server import DEFAULT_TOP_K, ScoringServer
+from opd.teachers.scoring_server import DEFAULT_TOP_K, Pays, ScoringServer
+from opd.teachers.server_price import price_of_server
 from opd.teachers.token_texts import TokenizerTexts
 from opd.teachers.tokenizer_folder import TokenizerFolder
 
@@ -38,6 +39,7 @@ class _Probe:
     key: str | None
     across: bool
     strict: bool
+    pays: Pays | None = None
     rows: list[Row] = field(default_factory=list)
     signal: SignalKind | None = None
     finding: str = ""
@@ -53,6 +55,7 @@ def probe(
     *,
     key: str | None = None,
     strict: bool = False,
+    pays: Pays | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> ProbeReport:
     """Look at everything; a failed look does not keep the others from being taken, unless `strict`.
@@ -60,13 +63,14 @@ def probe(
     Args:
         key: of the teacher's provider; never repeated in the report.
         strict: raise the first failure instead of reporting it: what a run does before its first step.
+        pays: books what a server that charges is sent; None: such a server is sent nothing that costs money.
         should_stop: see `HttpClient`.
 
     Raises:
         OPDError: with `strict`, what failed; else nothing.
     """
     started = time.monotonic()
-    work = _Probe(config, key, config.objective.across_tokenizers, strict, should_stop=should_stop)
+    work = _Probe(config, key, config.objective.across_tokenizers, strict, pays, should_stop=should_stop)
     if isinstance(config.teacher, ChatTeacher):
         _chat(work)
     else:
@@ -157,9 +161,12 @@ def _server(work: _Probe, teacher: ServerTeacher) -> None:
         texts=TokenizerTexts(side.text_of, side.vocabulary) if side is not None else None,
         max_attempts=_PROBE_ATTEMPTS,
         should_stop=work.should_stop,
+        pays=work.pays,
     ) as server:
         if not _look(work, "server", "Server", lambda: _reach(work, server)):
             return
+        if work.pays is None and _charges(work, teacher):
+            return  # the run asks before its first step, under its own cap
         if work.pair is None or any(row.status == "fail" for row in work.rows):
             return  # a pair that cannot be used has nothing to be scored
         if not _look(work, "scores", "Scores of given tokens", lambda: _score(work, server)):
@@ -167,6 +174,24 @@ def _server(work: _Probe, teacher: ServerTeacher) -> None:
             return
         if teacher.tokenizer is None:
             _look(work, "server_tokenizer", "Server's tokenizer", lambda: _same_words(work, server))
+
+
+def _charges(work: _Probe, teacher: ServerTeacher) -> bool:
+    """Whether asking costs money; a row says what that means for the start."""
+    by_tokens = work.config.budget_tokens is not None
+    try:
+        if price_of_server(teacher, capped_by_tokens=by_tokens) is None:
+            return False
+    except PriceUnknownError as error:
+        work.rows.append(Row("price", "fail", error.code, "Price", error.message, error.hint))
+        return True
+    detail = "It charges for what it scores, so nothing was asked yet; the run asks before its first step."
+    if work.config.budget_usd is None and not by_tokens:
+        fix = "Set budget_usd; the run pauses before it would be passed, and can be resumed."
+        work.rows.append(Row("price", "fail", "no_cap", "Price", f"{detail} No spend cap is set.", fix))
+    else:
+        work.rows.append(Row("price", "ok", "paid", "Price", detail))
+    return True
 
 
 def _asked_top_k(work: _Probe) -> int:

@@ -8,6 +8,7 @@ would have to be divided again (but for the one dialect that takes nothing else,
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,9 +18,11 @@ from opd.teachers.base import Answer, AnswerSampling, Message, OtherModelError, 
 from opd.teachers.dialects import DIALECTS, DialectName, Scored, TokenTexts, read_usage
 from opd.teachers.http import HttpClient, Policy
 from opd.teachers.http_replies import NotUnderstoodError, Reply
+from opd.teachers.paid_client import PaidClient
 from opd.teachers.scoring_checks import check_offset, read_laws
 
 DEFAULT_TOP_K = 20
+Pays = Callable[[HttpClient], PaidClient]
 _FINISH = {"stop": "stop", "eos": "stop", "length": "length", "content_filter": "refusal"}
 
 
@@ -32,6 +35,7 @@ class ScoringServer:
         texts: the teacher's tokens as texts; needed by the together dialect only.
         sampling: for `answer`.
         should_stop: see `HttpClient`.
+        pays: makes the client that books what is sent; None: nothing is paid.
 
     Raises:
         ConfigError: an address that cannot be used.
@@ -50,6 +54,7 @@ class ScoringServer:
         texts: TokenTexts | None = None,
         sampling: AnswerSampling | None = None,
         should_stop: Callable[[], bool] = lambda: False,
+        pays: Pays | None = None,
     ):
         self.model, self._dialect = model, DIALECTS[dialect]
         most = self._dialect.most_listed
@@ -58,8 +63,13 @@ class ScoringServer:
         trimmed = base_url.rstrip("/")
         root = trimmed.removesuffix("/v1")
         # Everybody's chat and model list are below /v1; one dialect's scoring is beside it.
-        address = root if not self._dialect.below_v1 else trimmed
-        self._http = HttpClient(address, key=key, policy=policy, should_stop=should_stop)
+        address, policy = root if not self._dialect.below_v1 else trimmed, policy or Policy()
+        self._http: HttpClient | PaidClient
+        if pays is None:
+            self._http = HttpClient(address, key=key, policy=policy, should_stop=should_stop)
+        else:
+            policy = replace(policy, retry_unclear=False)
+            self._http = pays(HttpClient(address, key=key, policy=policy, should_stop=should_stop))
         self._v1 = "/v1" if not self._dialect.below_v1 else ""
         self._offset_is_proven = False
 
@@ -75,6 +85,7 @@ class ScoringServer:
         sampling: AnswerSampling | None = None,
         max_attempts: int = 6,
         should_stop: Callable[[], bool] = lambda: False,
+        pays: Pays | None = None,
     ) -> Self:
         """The server of a configuration."""
         policy = Policy(timeout_s=teacher.timeout_s, max_concurrency=teacher.max_concurrency, max_attempts=max_attempts)
@@ -89,6 +100,7 @@ class ScoringServer:
             texts=texts,
             sampling=sampling,
             should_stop=should_stop,
+            pays=pays,
         )
 
     @property

@@ -8,12 +8,12 @@ from opd.config import ChatTeacher, RunConfig
 from opd.data_loader import PromptRecord
 from opd.evaluation.scoring import Scorer
 from opd.pipeline.beside import LineReporter
-from opd.pipeline.money import MoneyTeller
+from opd.pipeline.money import Account
 from opd.pipeline.reporter import Reporter
-from opd.store.money import Ledger, request_key
+from opd.store.money import request_key
 from opd.store.runs import RunFolder
 from opd.teachers.base import AnswerSampling
-from opd.teachers.chat import Ask, ChatApi, Purse, endpoint_of, price_of
+from opd.teachers.chat import Ask, ChatApi, endpoint_of, price_of
 from opd.teachers.chat.endpoints import is_free
 from opd.training.decoding import Completion
 from opd.training.models import Student
@@ -45,15 +45,13 @@ class ChatRunTeacher:
         endpoint = endpoint_of(teacher)
         price = price_of(teacher, capped_by_tokens=config.budget_tokens is not None)
         self.is_free = is_free(price)
-        self._ledger = Ledger(folder.path.parent.parent / "money.db")
-        purse = Purse(self._ledger, folder.path.name)
-        purse.cap(usd=config.budget_usd, tokens=config.budget_tokens)
+        self._account = Account(config, folder, reporter)
         self.chat = ChatApi.from_config(
             teacher,
             price,
-            purse=purse,
+            purse=self._account.purse,
             key=keys.get(endpoint.key_name),
-            watch=MoneyTeller(reporter, config),
+            watch=self._account.tell,
             should_stop=lambda: reporter.stop_mode() is not None,
         )
         self.digest = request_key({"api": endpoint.api, "address": endpoint.base_url, "model": endpoint.model})
@@ -94,4 +92,4 @@ class ChatRunTeacher:
     def close(self) -> None:
         """See `RunTeacher`."""
         self.chat.close()
-        self._ledger.close()
+        self._account.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from opd.config import PolicyGradientObjective, RunConfig, TopKForwardObjective, TopKReverseObjective
 from opd.data_loader import PromptRecord
@@ -30,6 +31,8 @@ class ServedRunTeacher:
         reading: both tokenizers where they differ; None where the server has the student's.
         records: all prompts of the run.
         report: what the probe has found out just now.
+        is_free: nothing that it does costs anything.
+        ends: closes the server, and the account that it is paid from.
     """
 
     def __init__(
@@ -41,7 +44,10 @@ class ServedRunTeacher:
         *,
         reading: Reading | None,
         report: ProbeReport,
+        is_free: bool,
+        ends: ExitStack,
     ):
+        self.is_free, self._ends = is_free, ends
         self._server, self._config, self._reading, self.words = server, config, reading, report.finding
         self._codec = reading.correspondence.student if reading else student_codec(student)
         self._prompts = reading.prompts(records) if reading else {}
@@ -87,7 +93,7 @@ class ServedRunTeacher:
 
     def close(self) -> None:
         """See `RunTeacher`."""
-        self._server.close()
+        self._ends.close()
 
     def _view(self, *, judging: bool) -> View | None:
         """What training or, with `judging`, a measurement sees; the latter in reverse KL where laws are told."""

@@ -7,7 +7,7 @@ whose fate is unknown counts in full until it is proven otherwise.
 
 from opd.store.money.audit import audit
 from opd.store.money.bookings import this_month
-from opd.store.money.costs import costs, costs_csv, read_costs, spent_usd
+from opd.store.money.costs import StagePaid, costs, costs_csv, paid_by_stage, read_costs, spent_usd
 from opd.store.money.kept import KeptAnswer, kept_answers
 from opd.store.money.ledger import Ledger
 from opd.store.money.records import (
@@ -36,11 +36,13 @@ __all__ = [
     "Recovered",
     "Reservation",
     "Settled",
+    "StagePaid",
     "State",
     "audit",
     "costs",
     "costs_csv",
     "kept_answers",
+    "paid_by_stage",
     "read_costs",
     "request_key",
     "spent_usd",

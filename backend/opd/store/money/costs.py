@@ -9,7 +9,7 @@ import csv
 import io
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from opd.pricing import usd
@@ -46,6 +46,28 @@ def costs(ledger: Ledger, *, run_id: str | None = None, month: str | None = None
 
     def work(db: sqlite3.Connection) -> list[CostRow]:
         return [CostRow(*row) for row in db.execute(_SUMS, {"run_id": run_id, "month": month})]
+
+    return ledger.database.read(work)
+
+
+@dataclass(frozen=True, slots=True)
+class StagePaid:
+    """What a run has paid in one stage."""
+
+    num_calls: int = 0
+    spent_nano_usd: int = 0
+
+
+def paid_by_stage(ledger: Ledger, run_id: str) -> dict[str, StagePaid]:
+    """What a run has paid so far, by stage; reads that run's calls only."""
+
+    def work(db: sqlite3.Connection) -> dict[str, StagePaid]:
+        found = db.execute(
+            "SELECT stage, count(*), sum(spent) FROM calls WHERE run_id = ? AND state IN ('SETTLED', 'WRITTEN_OFF') "
+            "GROUP BY stage",
+            (run_id,),
+        )
+        return {stage: StagePaid(num_calls, spent) for stage, num_calls, spent in found}
 
     return ledger.database.read(work)
 

@@ -30,7 +30,7 @@ from opd.teachers.http_replies import (
     judge,
 )
 
-_NOT_CARRIED_OUT = frozenset({429, 503, 529})
+NOT_CARRIED_OUT = frozenset({429, 503, 529})
 """Of the statuses that may pass by themselves: those a server gives before it has begun."""
 _ABOUT_THIS_REQUEST = frozenset({400, 413, 422})
 _NO_CREDIT = ("credit balance", "insufficient_quota", "billing")
@@ -216,7 +216,7 @@ class Wire:
                 secrets=self._secrets,
             )
         except MayPassError as problem:
-            if status in _NOT_CARRIED_OUT:
+            if status in NOT_CARRIED_OUT:
                 raise TurnedAway(problem.error, may_pass=True, asked_wait_s=problem.asked_wait_s) from None
             raise Lost(problem.error) from None
         except NotUnderstoodError as error:
