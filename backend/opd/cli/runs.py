@@ -168,13 +168,16 @@ def budget(
         if cap is None
         else set_budget(store.root, folder.run_id, config, cap)
     )
+    told = folder.summary().money
+    nano = told.projected_nano_usd if told is not None else None
+    figures = found.model_dump() | {"projected": None if nano is None else nano / (1e9 if found.unit == "usd" else 1)}
     if json:
-        emit_json(found.model_dump())
+        emit_json(figures)
         return
     sign, form = ("$", ".4f") if found.unit == "usd" else ("", ",.0f")
-    names = ("cap", "spent", "held", "possibly paid", "saved")
-    for name in names:
-        print(f"{name.capitalize():14} {sign}{getattr(found, name.replace(' ', '_')):{form}}")
+    for name in ("cap", "spent", "held", "possibly_paid", "projected", "saved"):
+        if figures[name] is not None:
+            print(f"{name.replace('_', ' ').capitalize():14} {sign}{figures[name]:{form}}")
 
 
 def tag(

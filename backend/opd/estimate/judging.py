@@ -10,7 +10,7 @@ from opd.estimate.calls import PlannedCalls, Prompts
 from opd.estimate.habits import Range, sent_tokens, text_tokens
 
 STAGE = "judging"
-PAIR_FORM_TOKENS, CRITERIA_FORM_TOKENS = 340, 210  # of the instructions `pairwise` and `rubric`
+PAIR_FORM_TOKENS, CRITERIA_FORM_TOKENS = 227, 145  # of the instructions `pairwise` and `rubric`
 _REASONS = Range(10, 110, 260)  # tokens of at most five sentences and a verdict
 _CRITERION_TOKENS = 7  # of its line in the reply
 _UNEQUAL = Range(0.5, 1.0, 1.0)  # equal answers are a tie that nobody is asked about

@@ -802,10 +802,15 @@ export type ServerTeacher = {
   base_url: string;
   /** How the server is asked for log-probabilities. `opd serve` speaks vllm. */
   dialect: "vllm" | "sglang" | "fireworks" | "together";
+  /** Price of a million input tokens, typed by you. None: from the dated price data for the fireworks and together
+    dialects; nothing is paid to a server on this machine or its network, or one of the other dialects. */
+  input_usd_per_million: number | null;
   /** Requests under way at once. */
   max_concurrency: number;
   /** Name of the model on that server. */
   model: string;
+  /** Price of a million output tokens, typed by you. None: as for input. */
+  output_usd_per_million: number | null;
   /** Deadline of one request, in seconds, retries not included. */
   timeout_s: number;
   /** The teacher's tokenizer: a folder with tokenizer.json and tokenizer_config.json (no weights needed), that
@@ -1179,7 +1184,7 @@ export type StageCost = {
   /** In the likely case, as the tokens. */
   num_requests: number;
   output_tokens: number;
-  /** As the ledger lists it: answers, expansion, marking, guide or scoring. */
+  /** As the ledger lists it: answers, expansion, marking, guide, scoring or judging. */
   stage: string;
   /** What is asked for. */
   words: string;
@@ -1194,7 +1199,7 @@ export type TimeEstimate = {
 export type Estimate = {
   /** Each in a sentence. */
   assumptions: string[];
-  /** What it would cost to ask the teacher again for every row of every step; no run here does that. */
+  /** What it would cost to ask the teacher again for every row of every step; only a scoring server is. */
   every_step_usd: number | null;
   high_tokens: number;
   high_usd: number | null;
@@ -1222,6 +1227,7 @@ export type Estimate = {
   scenarios: ScenarioRow[];
   /** The same by what is asked; empty where nothing is paid. */
   stages: StageCost[];
+  /** Whether the teacher, or the judge, is paid. */
   teacher_is_paid: boolean;
   time: TimeEstimate | null;
 };
@@ -1422,10 +1428,15 @@ export type ServerTeacher2 = {
   base_url: string;
   /** How the server is asked for log-probabilities. `opd serve` speaks vllm. */
   dialect?: "vllm" | "sglang" | "fireworks" | "together";
+  /** Price of a million input tokens, typed by you. None: from the dated price data for the fireworks and together
+    dialects; nothing is paid to a server on this machine or its network, or one of the other dialects. */
+  input_usd_per_million?: number | null;
   /** Requests under way at once. */
   max_concurrency?: number;
   /** Name of the model on that server. */
   model: string;
+  /** Price of a million output tokens, typed by you. None: as for input. */
+  output_usd_per_million?: number | null;
   /** Deadline of one request, in seconds, retries not included. */
   timeout_s?: number;
   /** The teacher's tokenizer: a folder with tokenizer.json and tokenizer_config.json (no weights needed), that
@@ -1566,6 +1577,7 @@ export type MoneySpent = {
   kind: "money_spent";
   num_calls: number;
   possibly_paid_nano_usd: number;
+  projected_nano_usd: number | null;
   saved_by_cache_nano_usd: number;
   spent_nano_usd: number;
   unit: "usd" | "tokens";

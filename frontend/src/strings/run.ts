@@ -109,6 +109,8 @@ export const runStrings = {
       heldHelp: "For calls under way, at the most they may cost",
       unsure: "Possibly paid",
       unsureHelp: "Calls that were sent and never answered, at their worst case",
+      projected: "Projected",
+      projectedHelp: "What the run will likely have cost at its end: spent, possibly paid, and the rest of its plan",
       left: "Left of the cap",
       saved: "Saved by kept answers",
       savedHelp: "What answers that were paid before would have cost again",

@@ -41,6 +41,11 @@ export function MoneyMeter({ money }: { money: MoneySpent }) {
             {shown(unsure)}
           </Fact>
         )}
+        {money.projected_nano_usd !== null && (
+          <Fact name={t.projected} help={t.projectedHelp}>
+            <span data-testid="projected">{shown(money.projected_nano_usd)}</span>
+          </Fact>
+        )}
         {cap !== null && <Fact name={t.left}>{shown(Math.max(0, cap - spent - held))}</Fact>}
         {money.saved_by_cache_nano_usd > 0 && (
           <Fact name={t.saved} help={t.savedHelp}>
