@@ -19,7 +19,15 @@ from opd.teachers.chat.purse import Purse
 from opd.teachers.chat.till import Assessed, Till
 from opd.teachers.chat.wire import NOT_CARRIED_OUT, Lost, TurnedAway
 from opd.teachers.http import HttpClient
-from opd.teachers.http_replies import MayPassError, NotUnderstoodError, Reply, UnclearError
+from opd.teachers.http_replies import (
+    KeyRefusedError,
+    MayPassError,
+    QuotaError,
+    RedirectedError,
+    Reply,
+    RequestRefusedError,
+    UnclearError,
+)
 
 _OVERHEAD_TOKENS = 64  # a template's or a server's own, around what is sent
 _MESSAGE_TOKENS = 32
@@ -126,10 +134,10 @@ class PaidClient:
             if status is not None and status not in NOT_CARRIED_OUT:
                 raise Lost(problem.error) from None
             raise TurnedAway(problem.error, may_pass=True, asked_wait_s=problem.asked_wait_s) from None
-        except (UnclearError, NotUnderstoodError) as error:
-            raise Lost(error, may_repeat=isinstance(error, UnclearError)) from None
-        except TeacherError as error:
+        except (KeyRefusedError, QuotaError, RedirectedError, RequestRefusedError) as error:
             raise TurnedAway(error) from None
+        except TeacherError as error:  # whatever else it is: it left, and may be billed
+            raise Lost(error, may_repeat=isinstance(error, UnclearError)) from None
         return json.dumps(reply.body).encode()
 
     def _call_request(self, path: str, body: Mapping[str, Any]) -> CallRequest:

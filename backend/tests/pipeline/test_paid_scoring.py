@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from fake_servers import MODEL, Brain, fake_server
 from loopback import serving
 from opd.config import RunConfig, parse_config
+from opd.errors import NotWaitedForError
 from opd.events import MoneySpent
 from opd.pipeline.run import run_folder
 from opd.pricing import Usage, price, typed_price
 from opd.store.money import Ledger, audit, costs
 from opd.store.money.budget import set_budget
 from opd.store.runs import RunFolder, RunStore
+from opd.teachers import http
+from opd.teachers.chat import Purse
+from opd.teachers.paid_client import PaidClient
 from opd.teachers.probe import probe
 from tokenizers_in_tests import byte_level, model_for
 
@@ -175,3 +180,30 @@ def test_without_a_cap_or_a_price_nothing_is_sent(folder: Path, brain: Brain) ->
         report = probe(config(folder, url, budget_usd=None))
         assert [row.code for row in report.rows if row.id == "price"] == ["no_cap"]
     assert len(brain.asked) == num_before
+
+
+def test_a_request_that_is_not_waited_for_may_be_billed_and_counts_in_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "_GRACE_S", 0.0)
+    monkeypatch.setattr(http, "_TICK_S", 0.01)
+    silent, asked = FastAPI(), threading.Event()
+    done = threading.Event()
+
+    @silent.post("/v1/completions")
+    def never() -> dict[str, str]:
+        asked.set()
+        done.wait(30)
+        return {}
+
+    with serving(silent) as url, Ledger(tmp_path / "money.db") as ledger:
+        ledger.set_run_cap("r", 10**9)
+        client = http.HttpClient(f"{url}/v1", policy=http.Policy(retry_unclear=False), should_stop=asked.is_set)
+        paid = PaidClient(client, PRICE, Purse(ledger, "r"), name="t", most=1)
+        with pytest.raises(NotWaitedForError):
+            paid.post("/completions", {"prompt": [1, 2, 3], "max_tokens": 1})
+        done.set()
+        meter = ledger.run_meter("r")
+        assert meter.num_uncertain == 1
+        assert meter.possibly_paid_nano_usd == meter.held_nano_usd > 0
+        paid.close()
