@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -252,10 +252,15 @@ def test_stop_resume_and_end(jobs: Jobs) -> None:
         ("exit=7", "process_vanished"),
     ],
 )
-def test_a_process_that_dies_without_a_word_is_explained_and_can_be_resumed(jobs: Jobs, how: str, code: str) -> None:
+def test_a_process_that_dies_without_a_word_is_explained_and_can_be_resumed(
+    jobs: Jobs, how: str, code: str, record_property: Callable[[str, object], None]
+) -> None:
     run = jobs.start(config(f"steps=5 {how}"))
     ended(run, "interrupted")
     failure = until(run.failure, "the cause")
+    with run.reader() as reader:
+        known_s = time.time() - reader.read()[-1].time  # its last word came just before its death
+    record_property("counts", f"a run that dies ({how}): {failure.code}, known {known_s:.2f} s after its last word")
     assert failure.code == code
     assert failure.hint
     assert not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
