@@ -118,14 +118,14 @@ def sampled(rng: Rng, ease: np.ndarray, num_answers: int = 1) -> list[bool]:
 
 
 def test_a_student_compared_with_itself_hardly_ever_changes() -> None:
-    """The rule's false positives: sampled answers of one student, 200 times; 1 % is promised."""
+    """The rule's false positives: sampled answers of one student, 100 times; 1 % is promised."""
     wrong = 0
-    for seed in range(200):
+    for seed in range(100):
         rng = np.random.default_rng(seed)
         ease = rng.beta(1.0, 2.0, 120)
         found = verdict(before=sampled(rng, ease), after=sampled(rng, ease))
         wrong += found.conclusion != "no_significant_change"
-    assert wrong <= 5
+    assert wrong <= 3
 
 
 def test_a_real_gain_of_twenty_points_is_found() -> None:
