@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_garbage_collection() -> None:
+    """What has been imported so far is looked through no more: a run of a tiny model collects garbage several times,
+    and half a million objects of torch and transformers would take longer than its steps."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

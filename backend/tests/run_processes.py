@@ -91,6 +91,7 @@ def die() -> None:
 
 def _run(path: Path, point: str | None, occurrence: int, step: int | None, fault: Fault, before: Fault | None) -> None:
     """The child: one run, or a resume of it, that meets a fault at the nth time, or at the step, it reaches `point`."""
+    assert "warm_fork" in sys.modules, "the server has imported nothing: every run would, for seconds"
     from opd.pipeline.run import run_folder
     from opd.training import checkpoint
 
