@@ -22,7 +22,7 @@ def cache_dir() -> Path:
 
 def local_folder(model: str) -> Path | None:
     """The folder of a model that is on this machine: the path itself, or the newest snapshot of an id."""
-    folder = Path(model).expanduser()
+    folder = Path(os.path.expanduser(model))  # which leaves ~nobody as it is, where Path has no home for it
     return folder.resolve() if folder.is_dir() else cached_snapshot(model)
 
 

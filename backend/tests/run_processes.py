@@ -1,4 +1,4 @@
-"""Runs as processes that start at once: torch is imported a single time, and every run is a fork of that process.
+"""Runs and commands as processes that start at once: torch is imported a single time, and each is a fork.
 
 What runs in the fork is what `python -m opd.pipeline` runs. A run that is to die at a named point of a checkpoint's
 commit patches only the observer of those points, which the code under test calls anyway; the death is a real SIGKILL.
@@ -82,6 +82,52 @@ class RunProcess:
 
     def log(self) -> str:
         return self.log_path.read_text()[-3000:]
+
+
+class CommandProcess:
+    """`opd ARGUMENTS` as a process of its own that has ML packages ready; its output goes to files.
+
+    Args:
+        folder: where the output goes.
+        environment: what differs from ours.
+    """
+
+    def __init__(self, *arguments: str, folder: Path, **environment: str):
+        folder.mkdir(exist_ok=True)
+        self._out, self._err = folder / "stdout", folder / "stderr"
+        for path in (self._out, self._err):
+            path.touch()
+        _start_server()
+        self._process = _CONTEXT.Process(target=_command, args=(arguments, self._out, self._err, environment))
+        self._process.start()
+
+    @property
+    def out(self) -> str:
+        return self._out.read_text()
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text()
+
+    def wait(self, timeout_s: float = 300) -> int | None:
+        """The exit code, minus the signal's number after a signal; None if it is still at work after the timeout."""
+        self._process.join(timeout_s)
+        return self._process.exitcode
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
+
+
+def _command(arguments: tuple[str, ...], out: Path, err: Path, environment: dict[str, str]) -> None:
+    from opd.cli import run
+
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which the fork server ignores
+    for number, path in ((1, out), (2, err)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), number)
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
+    sys.exit(run(list(arguments)))
 
 
 def die() -> None:

@@ -6,22 +6,18 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from command_line import ask, ask_json
 from opd import __version__
-from opd.cli import run
 from opd.cli_docs import TARGET, render
 from opd.config import load_config
-from opd.evaluation.report import ReportFormat, write_reports
-from opd.store.runs import RunFolder, RunStore
-from seeded_run import make_run
-from studio_in_tests import PROMPTS, config, settings, until
+from opd.store.runs import RunStore
+from studio_in_tests import PROMPTS, config, settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,34 +26,6 @@ ROOT = Path(__file__).resolve().parents[2]
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStore:
     monkeypatch.setenv("OPD_DATA_DIR", str(tmp_path))
     return RunStore(tmp_path)
-
-
-def ask(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout, stderr of a command."""
-    code = run(list(arguments))
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def ask_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, Any]:
-    """Exit code and the one JSON document on stdout."""
-    code, out, _ = ask(capsys, *arguments, "--json")
-    return code, json.loads(out)
-
-
-def finished(store: RunStore, **changes: Any) -> RunFolder:
-    """A run that has ended, as the light pipeline leaves it."""
-    folder = store.create(config("steps=5", **changes))
-    process = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("light_run.py")), str(folder.path)],
-        input="{}\n",
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "backend")},
-        check=True,
-        capture_output=True,
-    )
-    assert process.returncode == 0
-    return folder
 
 
 # --- help ------------------------------------------------------------------------------------------
@@ -227,80 +195,6 @@ def test_preflight_says_what_fails(store: RunStore, tmp_path: Path, capsys: pyte
     assert "FAIL  Prompts: " in out
 
 
-# --- runs ------------------------------------------------------------------------------------------
-
-
-def test_list_show_compare_delete(
-    store: RunStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert ask(capsys, "runs", "list")[1] == ""
-    assert ask_json(capsys, "runs", "list") == (0, [])
-    one, other = finished(store), finished(store, seed=1)
-    code, body = ask_json(capsys, "runs", "list")
-    assert (code, {item["run_id"] for item in body}) == (0, {one.run_id, other.run_id})
-    assert one.run_id in ask(capsys, "runs", "list")[1]
-    code, body = ask_json(capsys, "runs", "show", one.run_id)
-    assert (body["state"], body["summary"]["step"], body["config"]["name"]) == ("done", 5, "steps=5")
-    out = ask(capsys, "runs", "show", "latest")[1]
-    assert "State   done" in out
-    assert "name: steps=5" in out
-    assert ask_json(capsys, "runs", "tag", one.run_id, "keep", "first")[1] == {
-        "run_id": one.run_id,
-        "tags": ["keep", "first"],
-    }
-    code, body = ask_json(capsys, "runs", "compare", one.run_id, other.run_id)
-    assert [item["path"] for item in body["config"]] == ["seed"]
-    assert {item["run_id"] for item in body["outcomes"]} == {one.run_id, other.run_id}
-    assert "seed" in ask(capsys, "runs", "compare", one.run_id, other.run_id)[1]
-    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
-    assert ask(capsys, "runs", "delete", one.run_id)[0] == 130
-    assert len(list(store)) == 2
-    monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
-    assert ask(capsys, "runs", "delete", one.run_id)[0] == 0
-    assert ask_json(capsys, "runs", "delete", other.run_id, "--yes")[1] == {"run_id": other.run_id, "deleted": True}
-    assert list(store) == []
-
-
-def test_a_run_is_named_by_the_beginning_of_its_id(store: RunStore, capsys: pytest.CaptureFixture[str]) -> None:
-    store.create(config(), "20260101-000000-aaaa")
-    store.create(config(), "20260101-000000-bbbb")
-    assert ask_json(capsys, "runs", "show", "20260101-000000-b")[1]["run_id"].endswith("bbbb")
-    code, body = ask_json(capsys, "runs", "show", "20260101")
-    assert (code, body["error"]["message"]) == (2, "2 runs begin with '20260101'.")
-
-
-def test_resume_and_stop(store: RunStore, capsys: pytest.CaptureFixture[str], light_runs: None) -> None:
-    folder = store.create(config("steps=100000 rate=20"))
-    assert ask_json(capsys, "runs", "resume", folder.run_id)[0] == 0
-    assert folder.state() == "running"
-    code, body = ask_json(capsys, "runs", "resume", folder.run_id)
-    assert (code, body["error"]["code"]) == (3, "busy")
-    code, body = ask_json(capsys, "train", str(ROOT / "examples" / "local.yaml"))
-    assert (code, body["error"]["details"]) == (3, {"run_id": folder.run_id})
-    assert ask(capsys, "runs", "stop", folder.run_id)[0] == 0
-    until(lambda: folder.state() == "stopped", "the run to stop")
-
-
-@pytest.mark.parametrize("form", ["md", "json", "html"])
-def test_a_report_is_made_again_byte_for_byte(
-    store: RunStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: ReportFormat
-) -> None:
-    folder = make_run(store.root, num_steps=5)
-    write_reports(folder)
-    written = (folder.path / f"report.{form}").read_bytes()
-    (folder.path / f"report.{form}").unlink()
-    assert ask(capsys, "report", "latest", "--format", form)[1].encode() == written
-    assert ask(capsys, "report", "latest", "--format", form, "-o", str(tmp_path / "again"))[:2] == (0, "")
-    assert (tmp_path / "again").read_bytes() == written
-    assert ask(capsys, "report", "latest", "--format", "pdf")[0] == 2
-
-
-def test_a_run_that_was_not_measured_has_a_report_too(store: RunStore, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = finished(store)
-    code, body = ask_json(capsys, "report", "latest")
-    assert (code, body["run_id"], body["steps_done"], body["verdict"]) == (0, folder.run_id, 5, None)
-
-
 # --- keys and doctor -------------------------------------------------------------------------------
 
 
@@ -322,107 +216,6 @@ def test_doctor_answers(store: RunStore, capsys: pytest.CaptureFixture[str]) -> 
     code, body = ask_json(capsys, "doctor")
     assert code == (0 if body["ok"] else 1)
     assert {"ok", "warn", "fail"} >= {check["status"] for check in body["checks"]}
-
-
-# --- train, in this process, with a real model -----------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from tiny import save_model
-
-    folder = tmp_path_factory.mktemp("tiny")
-    save_model(folder / "student", seed=0)
-    save_model(folder / "teacher", seed=5)
-    lines = [{"messages": [{"role": "user", "content": f"{a}+{a}?"}], "answer": str(2 * a)} for a in range(8)]
-    (folder / "prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    content = {
-        "student": {"model": "student"},
-        "teacher": {"type": "local", "model": "teacher"},
-        "data": {"path": "prompts.jsonl", "test_fraction": 0.25},
-        "max_steps": 2,
-        "batch_size": 2,
-        "sampling": {"max_completion_tokens": 4},
-        "evaluation": {"probe_prompts": 0, "max_prompts": 2},
-        "device": "cpu",
-        "num_threads": 1,
-    }
-    (folder / "run.yaml").write_text(json.dumps(content))
-    return folder / "run.yaml"
-
-
-def command(folder: Path, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT / "backend"),
-        "OPD_DATA_DIR": str(folder),
-        "HF_HUB_OFFLINE": "1",
-    }
-    return [sys.executable, "-m", "opd.cli", *arguments], environment
-
-
-def test_train_ends_in_one_json_document_and_a_run_that_the_studio_finds(tiny_config: Path, tmp_path: Path) -> None:
-    arguments, environment = command(tmp_path, "train", str(tiny_config), "--json")
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    body = json.loads(done.stdout)
-    assert (body["state"], body["step"], body["exit_code"]) == ("done", 2, 0)
-    (run,) = RunStore(tmp_path)
-    assert (run.run_id, run.state()) == (body["run_id"], "done")
-    assert body["evaluations"]["before"]
-    assert "step " in done.stderr
-    again = subprocess.run(
-        command(tmp_path, "train", "--resume", "latest", "--json")[0],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert again.returncode == 2
-    assert "nothing to resume" in json.loads(again.stdout)["error"]["message"]
-
-
-def test_train_waits_for_the_device(tiny_config: Path, tmp_path: Path, light_runs: None) -> None:
-    from opd.cli.folders import open_jobs
-
-    store = RunStore(tmp_path)
-    first = store.create(config("steps=100000 rate=20", device="cpu"))
-    open_jobs(store).resume(first.run_id)
-    arguments, environment = command(tmp_path, "train", str(tiny_config), "--wait", "--json")
-    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    assert f"{first.run_id} is at work on this device. Waiting" in process.stderr.readline()
-    assert list(store) == [first], "nothing was made yet"
-    open_jobs(store).stop(first.run_id, "save")
-    out, _ = process.communicate(timeout=200)
-    assert (process.returncode, json.loads(out)["state"]) == (0, "done")
-
-
-def test_an_unknown_model_exits_2_naming_it(tiny_config: Path, tmp_path: Path) -> None:
-    file = tiny_config.with_name("unknown.yaml")
-    file.write_text(json.dumps({**json.loads(tiny_config.read_text()), "student": {"model": "Qwen/Qwen3-7B"}}))
-    arguments, environment = command(tmp_path, "train", str(file), "--json")
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    failure = json.loads(done.stdout)["failure"]
-    assert "Qwen/Qwen3-7B" in failure["message"]
-    assert "Qwen/Qwen3-8B" in failure["hint"]
-    assert "Traceback" not in done.stderr
-
-
-def test_ctrl_c_saves_and_exits_130(tiny_config: Path, tmp_path: Path) -> None:
-    file = tiny_config.with_name("long.yaml")
-    file.write_text(json.dumps({**json.loads(tiny_config.read_text()), "max_steps": 2000}))
-    arguments, environment = command(tmp_path, "train", str(file), "--json")
-    process = subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    store = RunStore(tmp_path)
-    until(lambda: any(run.summary().step >= 2 for run in store), "two steps", seconds=200)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=100)
-    assert process.returncode == 130, err
-    body = json.loads(out)
-    assert (body["state"], body["exit_code"]) == ("stopped", 130)
-    assert body["step"] >= 2
 
 
 def test_costs_are_exact_and_looking_makes_no_ledger(store: RunStore, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from opd.config import parse_config, resolve_paths
 from opd.errors import ModelNotFoundError, UnsafeModelError
+from opd.hub_cache import local_folder
 from opd.model_files import (
     KNOWN_MODELS,
     check_model_folder,
@@ -163,3 +165,12 @@ def test_a_tokenizer_that_was_fetched_alone_is_found_and_is_no_model(
         find_tokenizer("owner/other")
     with pytest.raises(ModelNotFoundError, match="no tokenizer"):
         find_tokenizer(str(tmp_path / "nowhere"))
+
+
+def test_the_home_of_somebody_who_does_not_exist_is_no_folder() -> None:
+    model = "~nobody-of-this-name/model"
+    assert local_folder(model) is None
+    with pytest.raises(ModelNotFoundError):
+        find_model(model)
+    settings = {"student": {"model": model}, "teacher": {"type": "local", "model": model}, "data": {"path": model}}
+    assert resolve_paths(parse_config(settings), Path.cwd()).student.model == model

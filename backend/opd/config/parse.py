@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -114,7 +115,7 @@ def resolve_paths(config: RunConfig, base: Path) -> RunConfig:
     def absolute(value: str | None) -> str | None:
         if value is None:
             return None
-        candidate = base / Path(value).expanduser()
+        candidate = base / os.path.expanduser(value)
         return str(candidate.resolve()) if candidate.exists() else value
 
     data = config.data.model_copy(

@@ -68,7 +68,7 @@ class RunConfig(Config):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where the models run. auto: a GPU if there is one."""
     num_threads: int | None = Field(None, ge=1)
-    """CPU threads; pinned, because another number changes the last bits. None: the number of physical cores."""
+    """CPU threads; pinned, as another number changes the last bits. None: OMP_NUM_THREADS, else the physical cores."""
     budget_usd: float | None = Field(None, gt=0, le=1_000_000)
     """Spend cap in US dollars for a paid teacher; the run pauses before it would be passed. None: no paid calls."""
     budget_tokens: int | None = Field(None, ge=1, le=100_000_000_000)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def find_model(model: str, *, revision: str | None = None, progress: Progress | 
         ModelNotFoundError: no such folder, no such id, or no way to reach the hub.
         UnsafeModelError: the folder holds something that must not be loaded.
     """
-    folder = Path(model).expanduser()
+    folder = Path(os.path.expanduser(model))
     if folder.is_dir():
         folder = folder.resolve()
     elif _HUB_ID.fullmatch(model) and not model.startswith((".", "/")):

@@ -40,7 +40,9 @@ def pin_threads(config: RunConfig) -> int:
     """Fix the number of CPU threads; another number would change the last bits of every sum."""
     import psutil
 
-    num = config.num_threads or psutil.cpu_count(logical=False) or os.cpu_count() or 1
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    everybodys = int(wanted) if wanted.isdecimal() else 0
+    num = config.num_threads or everybodys or psutil.cpu_count(logical=False) or os.cpu_count() or 1
     torch.set_num_threads(num)
     return num
 

@@ -30,7 +30,7 @@ from studio_in_tests import Client, config, open_studio
 from studio_in_tests import settings as run_settings
 
 LONG = "OPD_TORTURE_MINUTES" in os.environ
-NUM_EXAMPLES, NUM_CHAINS, CHAIN_STEPS, LEAST = (400, 1_000, 12, 100_000) if LONG else (14, 110, 12, 5_000)
+NUM_EXAMPLES, NUM_CHAINS, CHAIN_STEPS, LEAST = (400, 1_000, 12, 100_000) if LONG else (14, 60, 12, 5_000)
 
 
 def every_refusal_has_words(ctx: object, response: schemathesis.Response, case: schemathesis.Case) -> None:
@@ -75,6 +75,7 @@ def described() -> dict[str, Any]:
 
 SCHEMA = schemathesis.openapi.from_dict(described())
 FORM = pytest.mark.torture if LONG else pytest.mark.slow
+PROBE = "/api/teachers/probe"
 SENT: Counter[int] = Counter()
 
 
@@ -112,9 +113,19 @@ def check(case: schemathesis.Case, response: schemathesis.Response) -> None:
 
 @pytest.mark.timeout(7200 if LONG else 900)
 @FORM
-@SCHEMA.parametrize()
+@SCHEMA.exclude(path=PROBE).parametrize()
 @settings(FUZZ, max_examples=NUM_EXAMPLES)
 def test_every_answer_is_the_one_described(case: schemathesis.Case, studio: Client, session: requests.Session) -> None:
+    check(case, case.call(base_url=studio.server.url.rstrip("/"), session=session, timeout=300))
+
+
+@pytest.mark.timeout(7200 if LONG else 900)
+@FORM
+@SCHEMA.include(path=PROBE).parametrize()
+@settings(FUZZ, max_examples=max(3, NUM_EXAMPLES // 20))
+def test_a_probe_that_takes_a_process_each_time(
+    case: schemathesis.Case, studio: Client, session: requests.Session
+) -> None:
     check(case, case.call(base_url=studio.server.url.rstrip("/"), session=session, timeout=300))
 
 

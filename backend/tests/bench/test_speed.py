@@ -73,20 +73,17 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_a_contender_that_dies_is_named_with_its_reason(tmp_path: Path) -> None:
-    lineup = Lineup(
-        {name: (name, find_workload(MICRO)) for name in ("opd", "nobody")}, device="cpu", threads=1, scratch=tmp_path
-    )
+    lineup = Lineup({"nobody": ("nobody", find_workload(MICRO))}, device="cpu", threads=1, scratch=tmp_path)
     with pytest.raises(RunFailedError, match=r"nobody ended with code 1.*KeyError: 'nobody'"), lineup:
         pass
 
 
 def test_growth_has_a_point_for_every_value(tmp_path: Path) -> None:
     points = measure_growth(
-        base=find_workload(MICRO), sweeps={"vocabulary": (32,), "batch": (2,)}, largest=(48, 9), steps=1, threads=1
+        base=find_workload(MICRO), sweeps={"vocabulary": (32,)}, largest=(48, 9), steps=1, threads=1
     )
     assert [(p.sweep, p.vocabulary, p.prompt_tokens, p.rows) for p in points] == [
         ("vocabulary", 32, 6, 4),
-        ("batch", 64, 6, 2),
         ("vocabulary × prompt length", 48, 9, 4),
     ]
     assert all(p.seconds_per_step > 0 and p.peak_memory_bytes > 50 * 2**20 for p in points)

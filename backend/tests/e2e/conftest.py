@@ -34,13 +34,25 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioProcess]:
 
 @pytest.fixture
 def page(browser: Browser, studio: StudioProcess) -> Iterator[Page]:
-    """A page of the studio with a session, opened through the printed address. A script error fails the test."""
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    """A page of the studio with a session and nothing else kept: the first was opened through the printed address.
+
+    A script error fails the test.
+    """
+    if not studio.cookies:
+        with browser.new_context() as first:
+            first.new_page().goto(studio.fresh_address())
+            first.pages[0].get_by_role("navigation").wait_for()
+            studio.cookies = first.cookies()
+    context = browser.new_context(
+        viewport={"width": 1440, "height": 900},
+        reduced_motion="reduce",
+        storage_state={"cookies": studio.cookies, "origins": []},  # type: ignore[typeddict-item]  # what it gave comes back
+    )
     opened = context.new_page()
     errors: list[str] = []
     opened.on("pageerror", lambda error: errors.append(str(error)))
     opened.set_default_timeout(60_000)
-    opened.goto(studio.fresh_address())
+    opened.goto(studio.url)
     opened.get_by_role("navigation").wait_for()
     yield opened
     context.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 import psutil
+from playwright.sync_api import Cookie
 
 from opd.store.runs import RunStore
 
@@ -26,6 +27,8 @@ class StudioProcess:
     def __init__(self, folder: Path):
         self.folder = folder
         self.port = _free_port()
+        self.cookies: list[Cookie] = []
+        """A browser's session with it, once there is one; it survives a restart."""
         self._process: subprocess.Popen[str] | None = None
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from e2e.browser import (
     RUN_TIMEOUT_MS,
@@ -16,13 +17,31 @@ from e2e.browser import (
     wait_for_step,
     wait_for_verdict,
 )
+from e2e.studio_process import StudioProcess
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NUM_STEPS = 200
 
 
-def test_demo_from_the_empty_state_to_the_verdict(page: Page) -> None:
+def with_a_shorter_baseline(page: Page, studio: StudioProcess) -> None:
+    """The demo that is asked for keeps its distillation; its baseline has one learning rate to choose from, not three,
+    and a hundred questions are asked: what the story is not about would take most of its time."""
+    demo = page.request.get(f"{studio.url}/api/config/schema").json()["demo"]
+    demo["baseline"]["learning_rates"] = [1e-3]
+    demo["evaluation"]["max_prompts"] = 100
+
+    def shorten(route: Route) -> None:
+        asked = route.request.post_data_json
+        assert asked["demo"] is True
+        route.continue_(post_data=json.dumps({**asked, "demo": False, "config": demo}))
+
+    page.route("**/api/opd/start", shorten)
+
+
+def test_demo_from_the_empty_state_to_the_verdict(page: Page, studio: StudioProcess) -> None:
+    with_a_shorter_baseline(page, studio)
+
     # One press in the empty state starts it.
     expect(page.get_by_role("heading", level=1)).to_have_text("Teach a small model what a better one knows")
     page.get_by_role("button", name="Run the 60-second demo").click()

@@ -21,7 +21,7 @@ from opd.demo.bundled import data_path
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-NUM_STEPS = 150
+NUM_STEPS = 80
 
 
 def start_own_run(page: Page, *, steps: int) -> None:

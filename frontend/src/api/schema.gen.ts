@@ -854,7 +854,7 @@ export type RunConfig = {
   micro_batch_size: number | null;
   /** A name for people. Empty: made from the models' names. */
   name: string;
-  /** CPU threads; pinned, because another number changes the last bits. None: the number of physical cores. */
+  /** CPU threads; pinned, as another number changes the last bits. None: OMP_NUM_THREADS, else the physical cores. */
   num_threads: number | null;
   objective:
     | ({
@@ -1480,7 +1480,7 @@ export type RunConfig2 = {
   micro_batch_size?: number | null;
   /** A name for people. Empty: made from the models' names. */
   name?: string;
-  /** CPU threads; pinned, because another number changes the last bits. None: the number of physical cores. */
+  /** CPU threads; pinned, as another number changes the last bits. None: OMP_NUM_THREADS, else the physical cores. */
   num_threads?: number | null;
   objective?:
     | ({
