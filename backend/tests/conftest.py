@@ -6,6 +6,12 @@ import gc
 
 import pytest
 
+from longest_first import last_seconds, longest_first
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = longest_first(items, last_seconds())
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _quick_garbage_collection() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from devkit import browser, checks, cli, console, environment, interpreters, node, paths, stamps, suite, system
+from longest_first import longest_first
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -267,6 +268,23 @@ def test_junit_sums_count_errors_as_failures(tmp_path: Path) -> None:
     assert suite.count_junit(report) == suite.Count(passed=9, failed=3, skipped=3)
     assert str(suite.count_junit(report)) == "9 passed, 3 failed, 3 skipped"
     assert suite.count_junit(tmp_path / "absent.xml") == suite.Count()
+
+
+def test_seconds_are_summed_by_file_and_the_longest_file_comes_first(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    report = tmp_path / "junit.xml"
+    report.write_text(
+        '<testsuites><testsuite><testcase classname="backend.tests.a.test_one" time="1.25"/>'
+        '<testcase classname="backend.tests.a.test_one.TestClass" time="2"/>'
+        '<testcase classname="backend.tests.test_two" time="3"/></testsuite></testsuites>'
+    )
+    assert suite.seconds_by_file(report) == {"backend.tests.a.test_one": 3.25, "backend.tests.test_two": 3.0}
+    items = request.session.items
+    module = items[-1].nodeid.partition("::")[0].removesuffix(".py").replace("/", ".")
+    ordered = longest_first(items, {module: 1e6})
+    assert ordered[0].path == items[-1].path
+    assert sorted(map(id, ordered)) == sorted(map(id, items)), "the same tests"
 
 
 def test_checks_run_side_by_side_and_a_failing_one_shows_its_say(capsys: pytest.CaptureFixture[str]) -> None:
