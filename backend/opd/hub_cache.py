@@ -28,7 +28,7 @@ def local_folder(model: str) -> Path | None:
 
 def local_tokenizer(name: str) -> Path | None:
     """The folder of a tokenizer that is on this machine: of a tokenizer.json, the folder itself, or of an id."""
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.name == "tokenizer.json" and path.is_file():
         return path.parent.resolve()  # before the file's own link is followed: the hub's cache keeps files elsewhere
     return path.resolve() if path.is_dir() else cached_snapshot(name, proof="tokenizer.json")
