@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from opd.bench.growth import measure_growth, read_growth
+from opd.bench.growth import GrowthPoint, measure_growth, read_growth
 from opd.bench.lineup import Lineup
 from opd.bench.speed import render_markdown, run_speed_bench
 from opd.bench.steps import measure_steps, render_steps
@@ -78,13 +78,14 @@ def test_a_contender_that_dies_is_named_with_its_reason(tmp_path: Path) -> None:
         pass
 
 
-def test_growth_has_a_point_for_every_value(tmp_path: Path) -> None:
-    points = measure_growth(
-        base=find_workload(MICRO), sweeps={"vocabulary": (32,)}, largest=(48, 9), steps=1, threads=1
-    )
+def growth(sweeps: dict[str, tuple[int, ...]]) -> list[GrowthPoint]:
+    return measure_growth(base=find_workload(MICRO), sweeps=sweeps, largest=(48, 9), steps=1, threads=1)
+
+
+def test_a_point_of_growth_is_measured_kept_and_drawn(tmp_path: Path) -> None:
+    points = growth({})
     assert [(p.sweep, p.vocabulary, p.prompt_tokens, p.rows) for p in points] == [
-        ("vocabulary", 32, 6, 4),
-        ("vocabulary × prompt length", 48, 9, 4),
+        ("vocabulary × prompt length", 48, 9, 4)
     ]
     assert all(p.seconds_per_step > 0 and p.peak_memory_bytes > 50 * 2**20 for p in points)
     pytest.importorskip("matplotlib")
@@ -108,3 +109,13 @@ def test_mixed_and_accumulated_steps_are_measured_beside_a_plain_one() -> None:
     assert all(cost.seconds.median > 0 and cost.of_plain.median > 0 for cost in others)
     assert costs[2].rollout_s < plain.rollout_s, "nothing is written where nothing is to be written"
     assert render_steps(costs).count("\n") == len(costs) + 1
+
+
+@pytest.mark.torture
+def test_growth_has_a_point_for_every_value() -> None:
+    points = growth({"vocabulary": (32,), "batch": (2,)})
+    assert [(p.sweep, p.vocabulary, p.prompt_tokens, p.rows) for p in points] == [
+        ("vocabulary", 32, 6, 4),
+        ("batch", 64, 6, 2),
+        ("vocabulary × prompt length", 48, 9, 4),
+    ]

@@ -45,6 +45,7 @@ def wait_for_step(page: Page, step: int) -> int:
         }""",
         arg=step,
         timeout=RUN_TIMEOUT_MS,
+        polling=100,  # by default it asks before every frame, and so has every frame painted
     )
     found = re.search(r"Step ([\d,]+)", page.get_by_test_id("step").inner_text())
     assert found is not None
@@ -81,7 +82,7 @@ def wait_for_another_picture(page: Page, shown: str, chart: str = "Loss") -> Non
     """Wait until a chart has been drawn anew; it is drawn once a frame, not once a step."""
     canvas = page.get_by_role("figure", name=chart).locator("canvas").element_handle()
     assert canvas is not None
-    page.wait_for_function("([canvas, shown]) => canvas.toDataURL() !== shown", arg=[canvas, shown])
+    page.wait_for_function("([canvas, shown]) => canvas.toDataURL() !== shown", arg=[canvas, shown], polling=100)
 
 
 def choose_model(page: Page, role: str, label: str) -> None:
@@ -99,7 +100,8 @@ def set_number(page: Page, label: str, value: float) -> None:
 
 def serious_violations(page: Page) -> list[dict[str, Any]]:
     """What axe finds on the page as it is, serious and critical only."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
+    if page.evaluate("typeof axe") == "undefined":
+        page.evaluate(AXE.read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = page.evaluate(
         """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations
             .filter((item) => ['serious', 'critical'].includes(item.impact))

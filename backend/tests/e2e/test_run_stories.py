@@ -21,7 +21,7 @@ from opd.demo.bundled import data_path
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-NUM_STEPS = 80
+NUM_STEPS = 60
 
 
 def start_own_run(page: Page, *, steps: int) -> None:
@@ -39,7 +39,7 @@ def start_own_run(page: Page, *, steps: int) -> None:
     page.wait_for_url(re.compile(r"/opd/\d{8}-"))
 
 
-def test_four_clicks_from_the_first_visit_to_a_running_run(page: Page) -> None:
+def test_four_clicks_to_a_running_run_which_holds_the_device_until_it_is_discarded(page: Page) -> None:
     page.evaluate("window.clicks = 0; document.addEventListener('click', () => { window.clicks += 1 }, true)")
     page.get_by_role("button", name="Use the example dataset").click()
     expect(page.get_by_role("button", name="Teacher: Demo teacher")).to_be_visible()
@@ -50,10 +50,35 @@ def test_four_clicks_from_the_first_visit_to_a_running_run(page: Page) -> None:
     wait_for_step(page, 1)
     assert page.evaluate("window.clicks") <= 4
     expect(page.get_by_text("on_policy_prompts.jsonl")).to_be_visible()
+
+    # A second start names it.
+    address = page.url
+    page.get_by_role("link", name="Runs").click()
+    page.get_by_role("link", name="New run").click()
+    expect(page.get_by_text("A run is at work on this device")).to_be_visible()
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
+    page.get_by_role("button", name="Run the 60-second demo").click()
+    page.get_by_role("alert").get_by_role("link", name="Open it").click()
+    page.wait_for_url(address)
+
+    # Discarding asks first.
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_role("menuitem", name="Discard").click()
-    page.get_by_role("dialog", name="Discard this run?").get_by_role("button", name="Discard the run").click()
+    dialog = page.get_by_role("dialog", name="Discard this run?")
+    dialog.get_by_role("button", name="Keep it running").click()
+    expect(dialog).to_be_hidden()
+    expect(chip(page, "Running")).to_be_visible()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("menuitem", name="Discard").click()
+    dialog.get_by_role("button", name="Discard the run").click()
     expect(chip(page, "Stopped")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+
+    # And it can be deleted, after a question.
+    page.get_by_role("link", name="Runs").click()
+    rows = page.get_by_role("row").filter(has_text="Stopped")
+    rows.get_by_role("button", name=re.compile("^Delete ")).click()
+    page.get_by_role("button", name="Delete the run").click()
+    expect(rows).to_have_count(0)
 
 
 def test_stop_and_save_then_resume_to_the_end(page: Page, studio: StudioProcess) -> None:
@@ -86,37 +111,6 @@ def test_stop_and_save_then_resume_to_the_end(page: Page, studio: StudioProcess)
     page.reload()
     expect(chip(page, "Done")).to_be_visible()
     assert plotted_steps(page) == list(range(1, NUM_STEPS + 1))
-
-
-def test_a_second_start_names_the_run_that_holds_the_device_and_discard_asks_first(page: Page) -> None:
-    start_own_run(page, steps=2000)
-    address = page.url
-    page.get_by_role("link", name="Runs").click()
-    page.get_by_role("link", name="New run").click()
-    expect(page.get_by_text("A run is at work on this device")).to_be_visible()
-    expect(page.get_by_role("button", name="Start", exact=True)).to_be_disabled()
-    page.get_by_role("button", name="Run the 60-second demo").click()
-    page.get_by_role("alert").get_by_role("link", name="Open it").click()
-    page.wait_for_url(address)
-
-    wait_for_step(page, 1)
-    page.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_role("menuitem", name="Discard").click()
-    dialog = page.get_by_role("dialog", name="Discard this run?")
-    dialog.get_by_role("button", name="Keep it running").click()
-    expect(dialog).to_be_hidden()
-    expect(chip(page, "Running")).to_be_visible()
-    page.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_role("menuitem", name="Discard").click()
-    dialog.get_by_role("button", name="Discard the run").click()
-    expect(chip(page, "Stopped")).to_be_visible(timeout=RUN_TIMEOUT_MS)
-
-    # And it can be deleted, after a question.
-    page.get_by_role("link", name="Runs").click()
-    rows = page.get_by_role("row").filter(has_text="2,000")
-    rows.get_by_role("button", name=re.compile("^Delete ")).click()
-    page.get_by_role("button", name="Delete the run").click()
-    expect(rows).to_have_count(0)
 
 
 def test_a_bad_dataset_is_refused_line_by_line_and_its_corrected_form_is_taken(page: Page, tmp_path: Path) -> None:

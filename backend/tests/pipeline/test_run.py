@@ -79,16 +79,26 @@ def same_weights(one: RunFolder, other: RunFolder) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(models: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """An uninterrupted run with everything switched on; in a process of its own, like the interrupted ones."""
-    run = RunStore(tmp_path_factory.mktemp("whole")).create(everything(models))
+    """An uninterrupted run; in a process of its own, like the interrupted ones."""
+    run = RunStore(tmp_path_factory.mktemp("whole")).create(mixed(models))
     assert RunProcess(run).wait() == 0
     return run
 
 
+@pytest.fixture(scope="module")
+def complete(models: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """The same with a baseline, which a second process trains beside it."""
+    run = RunStore(tmp_path_factory.mktemp("complete")).create(everything(models))
+    assert RunProcess(run).wait() == 0
+    return run
+
+
+def mixed(models: Path, **changes: Any) -> RunConfig:
+    return config(models, **{"lambda": 0.4}, warm_start={"steps": 3}, **changes)
+
+
 def everything(models: Path) -> RunConfig:
-    return config(
-        models, **{"lambda": 0.4}, warm_start={"steps": 3}, baseline={"enabled": True, "learning_rates": [1e-4, 1e-3]}
-    )
+    return mixed(models, baseline={"enabled": True, "learning_rates": [1e-4, 1e-3]})
 
 
 def wait_for_step(run: RunFolder, step: int, process: RunProcess) -> None:
@@ -99,28 +109,28 @@ def wait_for_step(run: RunFolder, step: int, process: RunProcess) -> None:
     pytest.fail(f"the run ended before step {step}: {process.log()}")
 
 
-def test_a_run_reaches_its_verdict_and_leaves_a_model(whole: RunFolder) -> None:
-    summary = whole.summary()
-    assert whole.state() == "done"
+def test_a_run_reaches_its_verdict_and_leaves_a_model(complete: RunFolder) -> None:
+    summary = complete.summary()
+    assert complete.state() == "done"
     assert summary.verdict is not None
     assert set(summary.evaluations) == {"before", "sft", "after", "teacher"}
-    assert [step for step, _ in losses(whole)] == list(range(1, STEPS + 1))
-    stages = {e.event.stage for e in events(whole) if isinstance(e.event, StepLogged)}
+    assert [step for step, _ in losses(complete)] == list(range(1, STEPS + 1))
+    stages = {e.event.stage for e in events(complete) if isinstance(e.event, StepLogged)}
     assert stages == {"warm_start", "distillation", "baseline"}
-    authors = {e.event.author for e in events(whole) if isinstance(e.event, SampleRecorded)}
+    authors = {e.event.author for e in events(complete) if isinstance(e.event, SampleRecorded)}
     assert authors == {"student", "teacher"}
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    AutoModelForCausalLM.from_pretrained(whole.student_path)
-    assert AutoTokenizer.from_pretrained(whole.student_path).chat_template
+    AutoModelForCausalLM.from_pretrained(complete.student_path)
+    assert AutoTokenizer.from_pretrained(complete.student_path).chat_template
     for form in ("json", "html", "md"):
-        assert (whole.path / f"report.{form}").stat().st_size > 500
+        assert (complete.path / f"report.{form}").stat().st_size > 500
 
 
 @pytest.mark.parametrize("step", [4, 8, 11])
 def test_a_killed_run_ends_with_the_same_bits(models: Path, whole: RunFolder, tmp_path: Path, step: int) -> None:
     """7 prompts and 4 rows a step: step 4 is in the third epoch already."""
-    run = RunStore(tmp_path).create(everything(models))
+    run = RunStore(tmp_path).create(mixed(models))
     process = RunProcess(run)
     wait_for_step(run, step, process)
     process.kill()
@@ -133,8 +143,20 @@ def test_a_killed_run_ends_with_the_same_bits(models: Path, whole: RunFolder, tm
     assert summary.verdict == whole.summary().verdict
 
 
-def test_sigterm_saves_and_a_resume_ends_with_the_same_bits(models: Path, whole: RunFolder, tmp_path: Path) -> None:
+def test_a_run_killed_beside_its_baseline_ends_with_the_same_bits(
+    models: Path, complete: RunFolder, tmp_path: Path
+) -> None:
     run = RunStore(tmp_path).create(everything(models))
+    process = RunProcess(run)
+    wait_for_step(run, 8, process)
+    process.kill()
+    assert RunProcess(run).wait() == 0
+    assert same_weights(run, complete)
+    assert run.summary().verdict == complete.summary().verdict
+
+
+def test_sigterm_saves_and_a_resume_ends_with_the_same_bits(models: Path, whole: RunFolder, tmp_path: Path) -> None:
+    run = RunStore(tmp_path).create(mixed(models))
     process = RunProcess(run)
     wait_for_step(run, 5, process)
     process.send(signal.SIGTERM)
@@ -150,7 +172,7 @@ def test_sigterm_saves_and_a_resume_ends_with_the_same_bits(models: Path, whole:
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(models: Path, whole: RunFolder, tmp_path: Path) -> None:
-    run = RunStore(tmp_path).create(everything(models))
+    run = RunStore(tmp_path).create(mixed(models))
     process = RunProcess(run)
     wait_for_step(run, 8, process)
     process.kill()
@@ -271,4 +293,4 @@ def test_a_teacher_that_is_the_student_gains_nothing(models: Path, tmp_path: Pat
 def test_the_summary_is_the_fold_of_what_is_on_disk(whole: RunFolder) -> None:
     assert whole.summary() == fold(events(whole))
     measured = [e.event.subject for e in events(whole) if isinstance(e.event, EvaluationFinished)]
-    assert len(measured) == len(set(measured)) == 4
+    assert len(measured) == len(set(measured)) == 3
