@@ -81,12 +81,13 @@ def test_variables() -> dict[str, str]:
 
 
 def parallel_arguments() -> list[str]:
-    """A pytest worker per core, four at most; the tests of one file stay together because they share fixtures.
+    """A pytest worker per core and one more, since tests often wait for a process, a browser or a disk; the tests of
+    one file stay together because they share fixtures.
 
     Files are handed out in the order of collection: the longest first (see `backend/tests/longest_first.py`).
     """
-    workers = min(4, os.cpu_count() or 1)
-    return ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"] if workers > 1 else []
+    workers = min(4, (os.cpu_count() or 1) + 1)
+    return ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def seconds_by_file(report: Path) -> dict[str, float]:

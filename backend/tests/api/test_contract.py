@@ -73,9 +73,10 @@ def described() -> dict[str, Any]:
     return document
 
 
-SCHEMA = schemathesis.openapi.from_dict(described())
+DOCUMENT = described()
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 # A probe takes a process each time: the short form sends it generated requests, but none for every edge of its schema.
-PROBES = schemathesis.openapi.from_dict(described()).include(path="/api/teachers/probe")
+PROBES = schemathesis.openapi.from_dict(DOCUMENT).include(path="/api/teachers/probe")
 PROBES.config.phases.coverage.enabled = LONG
 FORM = pytest.mark.torture if LONG else pytest.mark.slow
 SENT: Counter[int] = Counter()

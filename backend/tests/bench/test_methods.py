@@ -56,14 +56,11 @@ def test_a_trial_runs_once_and_its_rows_come_from_what_it_measured(tmp_path: Pat
 
 
 def test_a_trial_that_fails_says_why_and_keeps_nothing(tmp_path: Path) -> None:
-    trial = Trial(
-        "broken",
-        lambda lab: short(lab).model_copy(
-            update={"student": demo_config().student.model_copy(update={"model": str(tmp_path)})}
-        ),
-    )
-    with pytest.raises(RunFailedError, match="broken"):
+    trial = Trial("broken", short, program="opd.bench.methods.nothing")
+    with pytest.raises(RunFailedError, match="The trial broken ended early") as failure:
         Trials(tmp_path).run(trial, 0)
+    log = Path(failure.value.hint.split("Its log is ")[1].partition(";")[0])
+    assert "No module named opd.bench.methods.nothing" in log.read_text()
     assert Trials(tmp_path).kept(trial, 0) is None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +89,7 @@ def test_a_point_of_growth_is_measured_kept_and_drawn(tmp_path: Path) -> None:
     ]
     assert all(p.seconds_per_step > 0 and p.peak_memory_bytes > 50 * 2**20 for p in points)
     pytest.importorskip("matplotlib")
+    points = [replace(points[0], sweep="vocabulary"), *points]
     (tmp_path / "growth.json").write_text(json.dumps([asdict(point) for point in points]))
     assert read_growth(tmp_path) == points
     assert run(["bench", "growth", str(tmp_path), "--redraw"]) == 0

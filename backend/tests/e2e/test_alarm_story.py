@@ -17,7 +17,7 @@ RATE = "0.3"
 
 
 def test_an_alarm_is_raised_and_its_advice_applied(page: Page) -> None:
-    page.get_by_label("Learning rate", exact=True).fill(RATE)
+    page.get_by_label("Learning rate", exact=True).first.fill(RATE)
     start_own_run(page, steps=2000)
     wait_for_step(page, 1)
     alarms = page.get_by_role("log")
@@ -29,7 +29,7 @@ def test_an_alarm_is_raised_and_its_advice_applied(page: Page) -> None:
 
     # The bad run is saved and stopped; its settings stand in a new one, with a third of the learning rate.
     page.wait_for_url(re.compile(r"/opd$"))
-    expect(page.get_by_label("Learning rate", exact=True)).to_have_value("0.1")
+    expect(page.get_by_label("Learning rate", exact=True).first).to_have_value("0.1")
     page.goto(bad)
     expect(chip(page, "Stopped")).to_be_visible(timeout=RUN_TIMEOUT_MS)
     expect(page.get_by_text(re.compile(r"Goes on from the checkpoint of step \d+"))).to_be_visible()

@@ -47,7 +47,7 @@ def test_four_clicks_to_a_running_run_which_holds_the_device_until_it_is_discard
     expect(start).to_be_enabled(timeout=RUN_TIMEOUT_MS)
     start.click()
     page.wait_for_url(re.compile(r"/opd/\d{8}-"))
-    wait_for_step(page, 1)
+    expect(chip(page, "Running")).to_be_visible(timeout=RUN_TIMEOUT_MS)
     assert page.evaluate("window.clicks") <= 4
     expect(page.get_by_text("on_policy_prompts.jsonl")).to_be_visible()
 
