@@ -81,12 +81,12 @@ def test_variables() -> dict[str, str]:
 
 
 def parallel_arguments() -> list[str]:
-    """A pytest worker per core and one more, since tests often wait for a process, a browser or a disk; the tests of
-    one file stay together because they share fixtures.
+    """A pytest worker per core; the tests of one file stay together because they share fixtures. One worker more made
+    pages late on two cores, and stories of the browser failed.
 
     Files are handed out in the order of collection: the longest first (see `backend/tests/longest_first.py`).
     """
-    workers = min(4, (os.cpu_count() or 1) + 1)
+    workers = min(4, os.cpu_count() or 1)
     return ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 

@@ -33,7 +33,8 @@ def test_export_from_the_page(page: Page, studio: StudioProcess) -> None:
     page.goto(f"{studio.url}/opd/{run_path.name}")
     page.get_by_role("radiogroup", name="Form").get_by_text("GGUF").click()
     page.get_by_role("button", name="Export as GGUF").click()
-    expect(page.get_by_role("progressbar", name="Progress of the export")).to_be_visible()
+    bar = page.get_by_role("progressbar", name="Progress of the export")
+    expect(bar.or_(page.get_by_test_id("export-path")).first).to_be_visible(timeout=RUN_TIMEOUT_MS)
 
     # Reloading changes nothing: the server is the only truth.
     page.reload()

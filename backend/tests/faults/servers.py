@@ -113,11 +113,12 @@ class ServerProcess:
 
 def _serve(data_dir: Path) -> None:
     import opd.jobs
+    from opd.end_request import EndRequest
     from opd.main import StudioServer
 
     opd.jobs.PIPELINE = LIGHT_PIPELINE
-    with StudioServer(data_dir, port=0) as server:
-        server.wait()
+    with EndRequest() as end, StudioServer(data_dir, port=0) as server:
+        server.wait(end)
 
 
 def main() -> None:
