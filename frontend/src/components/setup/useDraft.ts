@@ -15,7 +15,7 @@ import { readDraft, writeDraft } from "./draftStorage";
 
 type Failed = Parameters<typeof problemOf>[0];
 
-const CHECK_AFTER_MS = 100;
+const CHECK_AFTER_MS = 50;
 /** What has to be chosen by a person. */
 const CHOICES = ["teacher.model", "student.model", "data.path"] as const;
 
