@@ -9,9 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from e2e.browser import RUN_TIMEOUT_MS, serious_violations
+from e2e.finished_run import studio_with_a_finished_run
 from e2e.studio_process import StudioProcess
-from tokenizers_in_tests import byte_level, model_for
-from trained_run import a_run, dividing_by
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -20,11 +19,7 @@ HOSTILE = "<img src=x onerror=\"document.title='owned'\"> 2+3?"
 
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioProcess]:
-    """A studio with one finished run."""
-    folder = tmp_path_factory.mktemp("studio")
-    tokenizer = dividing_by("qwen2", byte_level("one_digit"))
-    a_run(folder, model_for(tokenizer), tokenizer).end("done", step=4)
-    with StudioProcess(folder) as process:
+    with studio_with_a_finished_run(tmp_path_factory.mktemp("studio")) as process:
         yield process
 
 
