@@ -14,7 +14,7 @@ import threading
 from dataclasses import dataclass
 
 from opd.errors import NotFoundError
-from opd.jobs import spawn_detached
+from opd.processes import spawn_detached
 from opd.store.chats import ChatRecord, read_chat, write_chat
 from opd.store.runs import RunFolder
 

@@ -10,7 +10,7 @@ import threading
 from filelock import FileLock
 
 from opd.errors import BusyError, NotFoundError
-from opd.jobs import spawn_detached
+from opd.processes import spawn_detached
 from opd.store.exports import ExportForm, ExportRecord, export_records, exports_path, write_record
 from opd.store.runs import ACTIVE, RunFolder
 

@@ -8,10 +8,8 @@ is free, then start" one step.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,11 +17,11 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-import opd
 from opd.config import ChatModel, ChatTeacher, RunConfig, ServerTeacher, resolve_paths
 from opd.errors import BusyError, ConfigError, InputError, NotFoundError, StorageError
 from opd.events import Fix, RunFailure
 from opd.keys import VARIABLES, Keys, provider_of_server
+from opd.processes import hand_over_keys, spawn_detached
 from opd.store.amendments import amend
 from opd.store.runs import ACTIVE, RESUMABLE, RunFolder, RunStore, StopMode, new_run_id
 from opd.store.studio import StudioDb
@@ -33,22 +31,6 @@ PIPELINE = ("-P", "-m", "opd.pipeline")
 _GATE_TIMEOUT_S = 60
 _PATIENCE_S = 10.0
 """How long a run that was asked to discard may go on before a repeated request ends it."""
-
-# What a run's process may see of our environment: where things are and how to compute. No keys and no tokens.
-_ALLOWED = frozenset(
-    {
-        "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TERM", "TMPDIR", "TEMP", "TMP", "SHELL",
-        "SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "APPDATA", "LOCALAPPDATA", "USERPROFILE",
-        "PROGRAMDATA", "NUMBER_OF_PROCESSORS", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LD_PRELOAD",
-        "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY",
-        "NO_PROXY", "HF_HOME", "HF_ENDPOINT", "CC", "CXX",
-    }
-)  # fmt: skip
-_ALLOWED_PREFIXES = (
-    "LC_", "XDG_", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "CUDA_", "NVIDIA_", "NCCL_", "TORCH", "PYTORCH_", "TRITON_",
-    "HF_HUB_", "HF_DATASETS_", "TRANSFORMERS_", "TRL_", "TOKENIZERS_", "OPD_", "PYTHON",
-)  # fmt: skip
-_SECRET_WORDS = frozenset({"KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIALS"})
 
 
 class Jobs:
@@ -302,7 +284,7 @@ class Jobs:
             [*PIPELINE, str(run.path)], log=run.log_path, folder=run.path, whose="run", stdin=subprocess.PIPE
         )
         run.record_process(child.pid)
-        _hand_over_keys(child, self._keys.collect(needed_keys(config)))
+        hand_over_keys(child, self._keys.collect(needed_keys(config)))
         threading.Thread(target=_wait_for, args=(child, run), daemon=True, name=f"wait-{run.run_id}").start()
 
 
@@ -353,60 +335,6 @@ def needed_keys(config: RunConfig) -> list[str]:
     if any(not Path(model).exists() for model in models):
         needed.append("huggingface")
     return [provider for provider in dict.fromkeys(needed) if provider in VARIABLES]
-
-
-def child_environment() -> dict[str, str]:
-    """Our environment less everything that is not known to be harmless; the package's own folder is on the path."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if (name.upper() in _ALLOWED or name.upper().startswith(_ALLOWED_PREFIXES))
-        and _SECRET_WORDS.isdisjoint(name.upper().split("_"))
-    }
-    package_root = str(Path(opd.__file__).resolve().parents[1])
-    others = [str(Path(p).resolve()) for p in kept.get("PYTHONPATH", "").split(os.pathsep) if p]
-    kept["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([package_root, *others]))
-    kept["PYTHONUNBUFFERED"] = "1"
-    return kept
-
-
-def spawn_detached(
-    arguments: Sequence[str], *, log: Path, folder: Path, whose: str, stdin: int = subprocess.DEVNULL
-) -> subprocess.Popen[bytes]:
-    """A Python process in a session of its own, which outlives its studio.
-
-    Args:
-        arguments: of the interpreter.
-        log: what it prints is appended there.
-        folder: where it works.
-        whose: run, export or conversation, for the message.
-
-    Raises:
-        StorageError: it could not be started.
-    """
-    try:
-        with log.open("ab") as output:
-            return subprocess.Popen(
-                [sys.executable, *arguments],
-                stdin=stdin,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=child_environment(),
-                cwd=folder,
-                start_new_session=True,
-                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-            )
-    except OSError as error:
-        raise StorageError(
-            f"The {whose}'s process could not be started: {error.strerror}.", hint="Free memory or disk and try again."
-        ) from None
-
-
-def _hand_over_keys(child: subprocess.Popen[bytes], keys: dict[str, str]) -> None:
-    """One JSON line on the child's stdin: in no argument list, environment, file or log."""
-    assert child.stdin is not None  # noqa: S101 - opened as a pipe by the caller
-    with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
-        pipe.write(json.dumps(keys).encode() + b"\n")
 
 
 def _wait_for(child: subprocess.Popen[bytes], run: RunFolder) -> None:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from opd.config import ChatTeacher, LocalTeacher, RunConfig
 from opd.errors import OPDError
 from opd.hub_cache import local_folder, local_tokenizer
-from opd.jobs import child_environment, needed_keys
+from opd.jobs import needed_keys
+from opd.processes import child_environment
 from opd.keys import Keys
 from opd.machine import missing_training_packages
 from opd.preflight.items import Finding, PreflightItem

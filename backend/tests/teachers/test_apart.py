@@ -11,7 +11,7 @@ from loopback import dead_port, serving
 from opd.config import parse_config
 from opd.demo.settings import demo_config
 from opd.errors import InputError, RunFailedError
-from opd.jobs import child_environment
+from opd.processes import child_environment
 from opd.keys import Keys
 from opd.preflight import preflight
 from opd.store.runs import RunStore
