@@ -20,6 +20,7 @@ from faults.harness import POINTS, PROMPTS, ROWS, STEPS, Tally, Torture
 from faults.variants import MIXED, VARIANTS
 from opd.store.runs import RunFolder
 from run_processes import RunProcess, die
+from tiny import make_model
 
 KILLS = 500
 """Of the long form in half an hour or more; less in less."""
@@ -71,6 +72,7 @@ def test_nothing_differs_after_many_kills(tmp_path: Path, record_property: Tell)
                 torture.kill_at_random(tally, rng, kills=rng.randint(2, 6))
         return tally
 
+    make_model()  # transformers loads its parts when they are first asked for, and not in two threads at once
     with ThreadPoolExecutor(2) as pool:
         tallies = dict(zip(VARIANTS, pool.map(torment, VARIANTS), strict=True))
     for name, tally in tallies.items():
