@@ -29,7 +29,7 @@ class Purse:
     def __init__(self, ledger: Ledger, run_id: str):
         self.ledger, self.run_id = ledger, run_id
         self._changed = threading.Condition()
-        self._num_open = self._num_closed = 0
+        self._num_claiming = self._num_open = self._num_closed = 0
 
     def cap(self, *, usd: float | None = None, tokens: int | None = None) -> None:
         """Give the run its cap, unless it has one: a cap that was raised meanwhile stays.
@@ -70,19 +70,31 @@ class Purse:
             with self._changed:
                 num_closed = self._num_closed
             try:
-                found = self.ledger.claim(request, wait_s=_LONGEST_WAIT_S)
+                with self._claiming():
+                    found = self.ledger.claim(request, wait_s=_LONGEST_WAIT_S)
+                    if isinstance(found, Reservation):
+                        with self._changed:
+                            self._num_open += 1
+                    return found
             except BudgetReachedError:
                 if not self._wait_for_one(num_closed):
                     raise
-                continue
-            if isinstance(found, Reservation):
-                with self._changed:
-                    self._num_open += 1
-            return found
+
+    @contextmanager
+    def _claiming(self) -> Iterator[None]:
+        """A call whose money may be held already and which is not counted as open yet."""
+        with self._changed:
+            self._num_claiming += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._num_claiming -= 1
+                self._changed.notify_all()
 
     def _wait_for_one(self, num_closed: int) -> bool:
         """Whether a call of ours ends, or has ended since `num_closed` were counted."""
         with self._changed:
-            while self._num_open and self._num_closed == num_closed:
+            while (self._num_open or self._num_claiming) and self._num_closed == num_closed:
                 self._changed.wait()
             return self._num_closed != num_closed
