@@ -8,11 +8,11 @@ from opd.config import ChatTeacher, LocalTeacher, RunConfig
 from opd.errors import OPDError
 from opd.hub_cache import local_folder, local_tokenizer
 from opd.jobs import needed_keys
-from opd.processes import child_environment
 from opd.keys import Keys
 from opd.machine import missing_training_packages
 from opd.preflight.items import Finding, PreflightItem
 from opd.preflight.models import HUB_ID
+from opd.processes import child_environment
 from opd.store.runs import RunStore
 from opd.teachers.apart import probe_apart
 from opd.teachers.probe_report import ProbeReport

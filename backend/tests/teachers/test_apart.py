@@ -11,9 +11,9 @@ from loopback import dead_port, serving
 from opd.config import parse_config
 from opd.demo.settings import demo_config
 from opd.errors import InputError, RunFailedError
-from opd.processes import child_environment
 from opd.keys import Keys
 from opd.preflight import preflight
+from opd.processes import child_environment
 from opd.store.runs import RunStore
 from opd.teachers.apart import probe_apart
 from tokenizers_in_tests import byte_level, model_for
