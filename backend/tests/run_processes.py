@@ -20,13 +20,13 @@ import pytest
 
 from opd.store.runs import RunFolder
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["warm_fork"])
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["warm_fork"])
 
 
 @functools.cache
-def _start_server() -> None:
-    """Start the process that runs are forked from; it has to find `warm_fork`."""
+def start_server() -> None:
+    """Start the process that CONTEXT forks from; it has to find `warm_fork`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         forkserver.ensure_running()
@@ -57,10 +57,10 @@ class RunProcess:
         fault: Fault | None = None,
         before: Fault | None = None,
     ):
-        _start_server()
+        start_server()
         self.log_path = run.log_path
         arguments = (run.path, fault_at, occurrence, step, fault or die, before)
-        self._process = _CONTEXT.Process(target=_run, args=arguments)
+        self._process = CONTEXT.Process(target=_run, args=arguments)
         self._process.start()
 
     def wait(self, timeout_s: float = 300) -> int | None:
@@ -97,8 +97,8 @@ class CommandProcess:
         self._out, self._err = folder / "stdout", folder / "stderr"
         for path in (self._out, self._err):
             path.touch()
-        _start_server()
-        self._process = _CONTEXT.Process(target=_command, args=(arguments, self._out, self._err, environment))
+        start_server()
+        self._process = CONTEXT.Process(target=_command, args=(arguments, self._out, self._err, environment))
         self._process.start()
 
     @property

@@ -19,6 +19,8 @@ from opd.store.runs import RunFolder
 from tokenizers_in_tests import byte_level, model_for
 from trained_run import a_run, dividing_by
 
+pytestmark = pytest.mark.usefixtures("warm_interpreters")
+
 BACKEND = Path(__file__).resolve().parents[1]
 
 

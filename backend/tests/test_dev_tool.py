@@ -209,6 +209,8 @@ def test_the_browser_is_the_chosen_one_then_the_one_on_path_then_the_one_in_a_kn
     assert browser.find(env, [str(tmp_path / "absent"), str(place)]) == place
     on_path = write_program(tmp_path / "bin" / "chromium", "exit 0")
     assert browser.find(env, [str(place)]) == on_path
+    shell = write_program(tmp_path / "bin" / "chromium-headless-shell", "exit 0")
+    assert browser.find(env, [str(place)]) == shell, "the same engine for less"
     chosen = write_program(tmp_path / "mine", "exit 0")
     assert browser.find({**env, "OPD_BROWSER": str(chosen)}, [str(place)]) == chosen
 

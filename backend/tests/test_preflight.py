@@ -16,6 +16,8 @@ from opd.preflight import models as model_looks
 from opd.store.runs import RunStore
 from studio_in_tests import PROMPTS, config
 
+pytestmark = pytest.mark.usefixtures("warm_interpreters")
+
 GIB = 2**30
 
 

@@ -55,9 +55,13 @@ def pip_install(*arguments: str) -> list[str]:
     return [str(PYTHON), "-m", "pip", "install", *quiet, "-c", "constraints.txt", *arguments]
 
 
+# Settings of someone else's Python; without compiled modules every process and every test file is compiled anew.
+_NOT_OURS = frozenset({"PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"})
+
+
 def variables() -> dict[str, str]:
     """The environment for commands of this project: its programs first on PATH, no one else's Python settings."""
-    env = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PYTHONPATH")}
+    env = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
     env["VIRTUAL_ENV"] = str(VENV)
     env["PATH"] = str(VENV_BIN) + os.pathsep + env.get("PATH", "")
     env["PYTHONUTF8"] = "1"

@@ -19,7 +19,7 @@ from studio_in_tests import Client, config, open_studio, until
 from tokenizers_in_tests import byte_level, model_for
 from trained_run import a_run, dividing_by
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.usefixtures("warm_interpreters")]
 
 
 @pytest.fixture(scope="module")

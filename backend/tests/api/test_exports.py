@@ -18,6 +18,8 @@ from studio_in_tests import Client, open_studio, until
 from tokenizers_in_tests import byte_level, model_for
 from trained_run import a_run, dividing_by
 
+pytestmark = pytest.mark.usefixtures("warm_interpreters")
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:

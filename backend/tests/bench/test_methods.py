@@ -18,6 +18,8 @@ from opd.demo.bundled import teacher_dir
 from opd.demo.settings import demo_config
 from opd.errors import RunFailedError
 
+pytestmark = pytest.mark.usefixtures("warm_interpreters")
+
 
 def outcome(shares: list[float], **changes: object) -> Outcome:
     facts = {"reverse_kl": 0.5, "teacher_tokens": 100, "usd": 0.0, "seconds": 1.0, **changes}

@@ -20,7 +20,7 @@ from opd.cli import run
 from opd.errors import ConfigError, RunFailedError
 
 MICRO = Path(__file__).parent / "micro.yaml"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_interpreters")]
 
 
 def numbers(value: Any) -> Iterator[float]:

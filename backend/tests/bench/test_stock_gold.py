@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from opd.bench.methods.lab import Lab
 from opd.bench.methods.trials import Trial, Trials
 from opd.config import RunConfig, parse_config
 from opd.demo.settings import demo_config
 from tokenizers_in_tests import byte_level, model_for
+
+pytestmark = pytest.mark.usefixtures("warm_interpreters")
 
 
 def test_the_stock_trainer_is_a_trial_like_any_other(tmp_path: Path) -> None:

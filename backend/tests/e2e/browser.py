@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
+
+import devkit.browser
 
 FLAGS = [
     "--no-sandbox",
@@ -25,10 +26,8 @@ RUN_TIMEOUT_MS = 600_000
 
 
 def launch(playwright: Playwright) -> Browser:
-    """The Chromium of $OPD_BROWSER or of PATH, else Playwright's own."""
-    names = [os.environ.get("OPD_BROWSER", ""), "chromium", "chromium-browser", "google-chrome"]
-    path = next((found for name in names if name and (found := shutil.which(name))), None)
-    return playwright.chromium.launch(executable_path=path, args=FLAGS)
+    """The Chromium that `make test` would choose, else Playwright's own."""
+    return playwright.chromium.launch(executable_path=devkit.browser.find(os.environ), args=FLAGS)
 
 
 def chip(page: Page, state: str) -> Locator:

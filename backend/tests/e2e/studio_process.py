@@ -13,8 +13,9 @@ import psutil
 from playwright.sync_api import Cookie
 
 from opd.store.runs import RunStore
+from warm_interpreters import ADDRESS, address
 
-BACKEND = Path(__file__).resolve().parents[2]
+TESTS = Path(__file__).resolve().parents[1]
 
 
 class StudioProcess:
@@ -22,10 +23,12 @@ class StudioProcess:
 
     Args:
         folder: the data folder.
+        warm: its runs are forks of a process that has imported what they need (`warm_interpreters.py`).
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, warm: bool = True):
         self.folder = folder
+        self._program = "warm_interpreters" if warm else "opd.cli"
         self.port = _free_port()
         self.cookies: list[Cookie] = []
         """A browser's session with it, once there is one; it survives a restart."""
@@ -37,9 +40,14 @@ class StudioProcess:
 
     def start(self) -> str:
         """Start the studio; answers the address that it prints, which works once."""
-        paths = [str(BACKEND), *filter(None, [os.environ.get("PYTHONPATH")])]
-        env = {**os.environ, "OPD_DATA_DIR": str(self.folder), "PYTHONPATH": os.pathsep.join(paths)}
-        command = [sys.executable, "-m", "opd.cli", "studio", "--no-browser", "--port", str(self.port)]
+        paths = [str(TESTS.parent), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+        env = {
+            **os.environ,
+            "OPD_DATA_DIR": str(self.folder),
+            "PYTHONPATH": os.pathsep.join(paths),
+            ADDRESS: address(),
+        }
+        command = [sys.executable, "-m", self._program, "studio", "--no-browser", "--port", str(self.port)]
         self._process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, bufsize=1)
         assert self._process.stdout is not None
         for line in self._process.stdout:

@@ -22,6 +22,7 @@ from e2e.studio_process import StudioProcess
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NUM_STEPS = 80
+WARM_RUNS = False  # this one story is all as it is for a person, the run's interpreter included
 
 
 def in_short(page: Page, studio: StudioProcess) -> None:

@@ -18,6 +18,8 @@ from opd.store.runs import RunStore
 from opd.teachers.apart import probe_apart
 from tokenizers_in_tests import byte_level, model_for
 
+warm = pytest.mark.usefixtures("warm_interpreters")
+
 
 def test_the_bundled_pair(tmp_path: Path) -> None:
     report = probe_apart(demo_config(), key=None, environment=child_environment())
@@ -39,6 +41,7 @@ def served(url: str, **changes: object) -> dict[str, object]:
     return {"type": "server", "base_url": f"{url}/v1", "model": MODEL, "timeout_s": 5, **changes}
 
 
+@warm
 def test_each_thing_that_is_wrong_blocks_with_its_own_item(tmp_path: Path) -> None:
     demo = demo_config().model_dump(mode="json", exclude={"objective"})
     dead = parse_config({**demo, "teacher": served(f"http://127.0.0.1:{dead_port()}")})
@@ -49,6 +52,7 @@ def test_each_thing_that_is_wrong_blocks_with_its_own_item(tmp_path: Path) -> No
     assert away.fix
 
 
+@warm
 def test_a_key_goes_to_the_server_and_into_no_item(tmp_path: Path) -> None:
     tokenizer = byte_level("three_digits", 500, 1)
     model_for(tokenizer, seed=1).save_pretrained(tmp_path / "student")
@@ -74,6 +78,7 @@ def test_a_key_goes_to_the_server_and_into_no_item(tmp_path: Path) -> None:
     assert (pair.status, pair.detail) == ("ok", "It grades the student token by token, top-20.")
 
 
+@warm
 def test_an_address_that_is_none_is_refused_in_words_and_not_called_a_failure() -> None:
     teacher = {"type": "server", "model": "x", "base_url": "http://127.0.0.1:1/v1?key=1"}
     config = parse_config({"student": {"model": "no/such"}, "teacher": teacher, "data": {"path": "p.jsonl"}})
