@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -45,6 +45,12 @@ def warm_interpreters() -> Iterator[None]:
 
 
 @pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Keeps what a test has counted for the table at the end."""
+    return lambda text: record_property("counts", text)
+
+
+@pytest.fixture
 def light_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of this test are processes without a model (`light_run.py`)."""
     import opd.jobs
@@ -54,7 +60,7 @@ def light_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What tests have counted (`record_property("counts", …)`), in one table at the end."""
+    """What tests have counted (`tell`), in one table at the end."""
     reports = [report for reports in terminalreporter.stats.values() for report in reports]
     told = [
         str(value)

@@ -236,14 +236,14 @@ def test_stop_resume_and_end(jobs: Jobs) -> None:
     ],
 )
 def test_a_process_that_dies_without_a_word_is_explained_and_can_be_resumed(
-    jobs: Jobs, how: str, code: str, record_property: Callable[[str, object], None]
+    jobs: Jobs, how: str, code: str, tell: Callable[[str], None]
 ) -> None:
     run = jobs.start(config(f"steps=5 {how}"))
     ended(run, "interrupted")
     failure = until(run.failure, "the cause")
     with run.reader() as reader:
         known_s = time.time() - reader.read()[-1].time  # its last word came just before its death
-    record_property("counts", f"a run that dies ({how}): {failure.code}, known {known_s:.2f} s after its last word")
+    tell(f"a run that dies ({how}): {failure.code}, known {known_s:.2f} s after its last word")
     assert failure.code == code
     assert failure.hint
     assert not [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]

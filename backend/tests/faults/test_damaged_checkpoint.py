@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def refused(root: Path, name: str) -> None:
     assert found.step == STEPS - 1
 
 
-def test_all_damage_is_found(torture: Torture, tmp_path: Path) -> None:
+def test_all_damage_is_found(torture: Torture, tmp_path: Path, tell: Callable[[str], None]) -> None:
     root, rng, count = tmp_path / "checkpoints", random.Random(0), 0
     shutil.copytree(torture.whole.checkpoints_path, root)
     names = sorted(path.name for path in (root / LAST).iterdir())
@@ -56,7 +57,7 @@ def test_all_damage_is_found(torture: Torture, tmp_path: Path) -> None:
         count += 1
         path.write_bytes(whole)
         assert checkpoint.verify(root / LAST).step == STEPS
-    print(f"{count} damages to {len(names)} files: all found and named")
+    tell(f"{count} damages to {len(names)} files: all found and named")
 
 
 def test_a_run_goes_on_from_the_one_before_and_says_so(torture: Torture) -> None:

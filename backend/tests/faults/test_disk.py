@@ -127,7 +127,9 @@ def test_a_run_without_room_for_a_checkpoint_does_not_begin(torture: Torture, mo
     assert "no room" in str(run.failure())
 
 
-def test_whichever_operation_fails_a_whole_checkpoint_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whichever_operation_fails_a_whole_checkpoint_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tell: Callable[[str], None]
+) -> None:
     """The first, the second, the third … operation on the disk fails, until none does."""
     checkpoint.commit(tmp_path, 1, write, {}, keep=2)
     num_failed = 0
@@ -147,7 +149,7 @@ def test_whichever_operation_fails_a_whole_checkpoint_is_left(tmp_path: Path, mo
         assert not (tmp_path / ".stage-000002").exists()
         if failing.left >= 0:
             break
-    print(f"{num_failed} operations failed one by one")
+    tell(f"{num_failed} operations on the disk failed one by one: a whole checkpoint each time")
     assert num_failed >= 6
     assert checkpoint.newest_verified(tmp_path)[0].step == 2  # type: ignore[union-attr]  # there is one
 

@@ -25,18 +25,18 @@ from tiny import make_model
 KILLS = 500
 """Of the long form in half an hour or more; less in less."""
 EPOCHS = ((STEPS - 1) * ROWS) // PROMPTS + 1
-Tell = Callable[[str, object], None]
+Tell = Callable[[str], None]
 
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", VARIANTS)
-def test_nothing_differs_after_kills(tmp_path: Path, name: str, record_property: Tell) -> None:
+def test_nothing_differs_after_kills(tmp_path: Path, name: str, tell: Tell) -> None:
     tally, rng = Tally(), random.Random(name)
     with VARIANTS[name](tmp_path) as torture:
         torture.kill_at_every_step(tally, first=rng.randrange(len(POINTS)))
         while tally.kills < 12:
             torture.kill_at_random(tally, rng, kills=4)
-    record_property("counts", f"kill -9, {name}: {tally}")
+    tell(f"kill -9, {name}: {tally}")
     assert tally.faults() == 0, tally.notes
 
 
@@ -56,7 +56,7 @@ def test_a_run_killed_between_its_last_word_and_its_exit_record_ends_once(tmp_pa
 
 
 @pytest.mark.torture
-def test_nothing_differs_after_many_kills(tmp_path: Path, record_property: Tell) -> None:
+def test_nothing_differs_after_many_kills(tmp_path: Path, tell: Tell) -> None:
     """Every point in every epoch, with everything that learns and teaches; then at random moments."""
     share = min(1.0, float(os.environ.get("OPD_TORTURE_MINUTES", "30")) / 30)
     least = ceil(KILLS * share / len(VARIANTS))
@@ -76,8 +76,8 @@ def test_nothing_differs_after_many_kills(tmp_path: Path, record_property: Tell)
     with ThreadPoolExecutor(2) as pool:
         tallies = dict(zip(VARIANTS, pool.map(torment, VARIANTS), strict=True))
     for name, tally in tallies.items():
-        record_property("counts", f"kill -9, {name}: {tally}")
-    record_property("counts", f"kill -9, all: {sum(tally.kills for tally in tallies.values())} kills")
+        tell(f"kill -9, {name}: {tally}")
+    tell(f"kill -9, all: {sum(tally.kills for tally in tallies.values())} kills")
     assert all(tally.faults() == 0 for tally in tallies.values()), [tally.notes for tally in tallies.values()]
     if share == 1:
         assert all(len(tally.places) == EPOCHS * len(POINTS) for tally in tallies.values())

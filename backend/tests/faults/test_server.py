@@ -6,7 +6,7 @@ import json
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,9 @@ async def collect(socket: ClientConnection, seen: list[int], last: int) -> None:
             seen.extend(item["seq"] for item in frame["items"])
 
 
-async def test_a_run_does_not_notice_that_its_studio_is_killed(store: RunStore, nursery: Nursery) -> None:
+async def test_a_run_does_not_notice_that_its_studio_is_killed(
+    store: RunStore, nursery: Nursery, tell: Callable[[str], None]
+) -> None:
     server, rng = ServerProcess(nursery, store.root), random.Random(0)
     run_id = start(server, "steps=1000000 rate=200", "request-1")
     run = store.get(run_id)
@@ -82,9 +84,7 @@ async def test_a_run_does_not_notice_that_its_studio_is_killed(store: RunStore, 
     server.kill()
     assert seen == list(range(1, run.summary().seq + 1)), "nothing lost, nothing twice, nothing out of order"
     assert read_tail(run.log_path, 100_000).count("given keys") == 1
-    print(
-        f"{NUM_KILLS} kills of the server: {len(seen)} events, 0 lost, 0 twice; back after {max(waits):.1f} s at most"
-    )
+    tell(f"{NUM_KILLS} kills of the server: {len(seen)} events, 0 lost, 0 twice; back after {max(waits):.1f} s at most")
 
 
 def test_a_run_that_dies_while_there_is_no_studio_is_explained(store: RunStore, nursery: Nursery) -> None:

@@ -9,7 +9,7 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ class Use:
 
 
 @pytest.mark.torture
-async def test_nothing_grows_in_a_quarter_of_an_hour(server: ServerProcess) -> None:
+async def test_nothing_grows_in_a_quarter_of_an_hour(server: ServerProcess, tell: Callable[[str], None]) -> None:
     minutes = min(15.0, float(os.environ.get("OPD_TORTURE_MINUTES", "30")) / 2)
     use = Use(server, time.monotonic() + minutes * 60)
     work = [use.train(device) for device in DEVICES] + [use.browse() for _ in range(NUM_TABS)]
@@ -126,7 +126,7 @@ async def test_nothing_grows_in_a_quarter_of_an_hour(server: ServerProcess) -> N
         name: [statistics.median(getattr(s, name) for s in part) for part in (first, last)]
         for name in ("rss", "descriptors", "threads")
     }
-    print(
+    tell(
         f"soak of {minutes:.0f} min: {len(use.runs)} runs, {use.num_reconnects} reconnects of {NUM_TABS} tabs, "
         f"{use.num_events:,} events, {use.num_requests:,} requests; "
         f"server {middle['rss'][0] / 2**20:.0f} → {middle['rss'][1] / 2**20:.0f} MiB ({slope:+.2f} MiB/min), "

@@ -91,10 +91,10 @@ def test_a_stop_while_the_teacher_is_silent(
     tmp_path: Path,
     variant: Callable[..., AbstractContextManager[Torture]],
     how: signal.Signals,
-    record_property: Callable[[str, object], None],
+    tell: Callable[[str], None],
 ) -> None:
     took_s = stop_in_silence(tmp_path, variant, how)
-    record_property("counts", f"{how.name} during a call of a {variant.__name__.replace('_', ' ')}: {took_s:.1f} s")
+    tell(f"{how.name} during a call of a {variant.__name__.replace('_', ' ')}: {took_s:.1f} s")
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_a_stop_while_the_teacher_is_silent(
     [("stage", signal.SIGTERM), ("manifest", signal.SIGINT), ("renamed", signal.SIGTERM), ("pruned", signal.SIGINT)],
 )
 def test_a_stop_during_a_save_is_a_stop_after_it(
-    torture: Torture, point: str, how: signal.Signals, record_property: Callable[[str, object], None]
+    torture: Torture, point: str, how: signal.Signals, tell: Callable[[str], None]
 ) -> None:
-    record_property("counts", f"{how.name} during a save, at {point}: {stop_at(torture, point, how):.1f} s to the exit")
+    tell(f"{how.name} during a save, at {point}: {stop_at(torture, point, how):.1f} s to the exit")
 
 
 @pytest.mark.torture
 def test_a_stop_at_every_point_and_in_silence_ends_within_ten_seconds(
-    tmp_path: Path, torture: Torture, record_property: Callable[[str, object], None]
+    tmp_path: Path, torture: Torture, tell: Callable[[str], None]
 ) -> None:
     signals = (signal.SIGTERM, signal.SIGINT)
     saving = [stop_at(torture, point, how) for point in POINTS for how in signals]
@@ -118,8 +118,7 @@ def test_a_stop_at_every_point_and_in_silence_ends_within_ten_seconds(
         for variant in (served_teacher, paid_teacher)
         for how in signals
     ]
-    record_property(
-        "counts",
+    tell(
         f"{len(saving)} stops during a save: {max(saving):.1f} s at most to the exit; {len(waiting)} while the teacher "
         f"is silent: {max(waiting):.1f} s at most",
     )

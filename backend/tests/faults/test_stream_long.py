@@ -8,7 +8,7 @@ import json
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -78,7 +78,9 @@ async def watch(server: ServerProcess, run: RunFolder, total: int) -> int:
     return times_back
 
 
-async def test_a_million_events_over_dropped_lines(server: ServerProcess, run: RunFolder) -> None:
+async def test_a_million_events_over_dropped_lines(
+    server: ServerProcess, run: RunFolder, tell: Callable[[str], None]
+) -> None:
     rng = random.Random(0)
     writer = threading.Thread(target=write, args=(run, NUM_EVENTS, 500))
     before, highest, cursor = server.rss(), 0, Cursor()
@@ -87,14 +89,16 @@ async def test_a_million_events_over_dropped_lines(server: ServerProcess, run: R
         await take(server, run, cursor, limit)
         highest = max(highest, server.rss())
     writer.join()
-    print(
+    tell(
         f"{cursor.last:,} events over {NUM_DROPS} drops: 0 lost, 0 twice, 0 out of order; "
         f"server {before / 2**20:.0f} to {highest / 2**20:.0f} MiB"
     )
     assert highest < LIMIT
 
 
-async def test_two_hundred_tabs_in_a_small_server(server: ServerProcess, run: RunFolder) -> None:
+async def test_two_hundred_tabs_in_a_small_server(
+    server: ServerProcess, run: RunFolder, tell: Callable[[str], None]
+) -> None:
     total = 2_000
     before, highest = server.rss(), 0
     frozen = [freeze(server, run) for _ in range(NUM_FROZEN)]
@@ -106,7 +110,7 @@ async def test_two_hundred_tabs_in_a_small_server(server: ServerProcess, run: Ru
         await asyncio.sleep(0.1)
     times_back = sum(tab.result() for tab in tabs)
     writer.join()
-    print(
+    tell(
         f"{NUM_TABS} tabs and {NUM_FROZEN} frozen ones, {total:,} events each: complete, {times_back} reconnects; "
         f"server {before / 2**20:.0f} to {highest / 2**20:.0f} MiB"
     )

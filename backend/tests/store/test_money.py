@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -57,7 +58,9 @@ def test_without_this_guard_its_story_fails(mutant: Mutant, tmp_path: Path, monk
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork and SIGKILL")
 @pytest.mark.parametrize("num_kills", [300, pytest.param(5000, marks=pytest.mark.torture)])
-def test_killed_workers_never_overspend_nor_lose_a_bill(num_kills: int, tmp_path: Path) -> None:
+def test_killed_workers_never_overspend_nor_lose_a_bill(
+    num_kills: int, tmp_path: Path, tell: Callable[[str], None]
+) -> None:
     program = Path(__file__).with_name("money_killer.py")
     result = subprocess.run(
         [sys.executable, str(program), str(tmp_path), str(num_kills), "1"],
@@ -67,7 +70,7 @@ def test_killed_workers_never_overspend_nor_lose_a_bill(num_kills: int, tmp_path
     )
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    print(json.dumps(found))  # the counts are part of the evidence
+    tell(f"workers that pay, kill -9: {json.dumps(found)}")
     assert found["kills"] >= num_kills
     assert set(found["ends"]) <= {"-9", "3"}, "a worker ended by a fault of its own"
     assert found["problems"] == []
