@@ -138,9 +138,11 @@ def die() -> None:
 def _run(path: Path, point: str | None, occurrence: int, step: int | None, fault: Fault, before: Fault | None) -> None:
     """The child: one run, or a resume of it, that meets a fault at the nth time, or at the step, it reaches `point`."""
     assert "warm_fork" in sys.modules, "the server has imported nothing: every run would, for seconds"
+    from nurse import keep_a_nurse
     from opd.pipeline.run import run_folder
     from opd.training import checkpoint
 
+    keep_a_nurse()
     log = os.open(path / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
     os.dup2(log, 2)

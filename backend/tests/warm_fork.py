@@ -9,7 +9,7 @@ from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
 for name in (
     "opd.pipeline.walk", "opd.training.gold", "peft", "torch._dynamo", "accelerate.optimizer",
-    "transformers.models.qwen3.modeling_qwen3", "run_processes",
+    "transformers.models.qwen3.modeling_qwen3", "run_processes", "nurse",
     "pytest",  # a child imports the main module of its parent
 ):  # fmt: skip
     import_module(name)

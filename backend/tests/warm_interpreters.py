@@ -34,7 +34,7 @@ _MODULES = frozenset(
     }
 )  # fmt: skip
 _COMMANDS = frozenset({"serve", "train"})  # of `python -m opd.cli`
-_NUMBER = struct.Struct("!i")
+NUMBER = struct.Struct("!i")
 
 
 class WarmPopen(subprocess.Popen[Any]):
@@ -48,41 +48,60 @@ class WarmPopen(subprocess.Popen[Any]):
         if module is None:
             super()._execute_child(args, *more)  # type: ignore[misc]  # private, and so in no stub
             return
-        # what CPython 3.11 to 3.13 hands over: executable, preexec_fn, close_fds, pass_fds, cwd, env, startupinfo,
-        # creationflags, shell, six ends of pipes, restore_signals, gid, gids, uid, umask, start_new_session, …
-        cwd, env, ends, session = more[4], more[5], more[9:15], more[20]
-        request = {
-            "module": module,
-            "arguments": [str(part) for part in args[args.index(module) + 1 :]],
-            "cwd": str(cwd or Path.cwd()),
-            "environment": dict(os.environ if env is None else env),
-            "session": session,
-        }
-        given = [standard if end == -1 else end for standard, end in enumerate((ends[0], ends[3], ends[5]))]
         self._line = socket.socket(socket.AF_UNIX)
         self._line.connect(address())
-        socket.send_fds(self._line, [b"!"], given)
-        self._line.sendall(json.dumps(request).encode() + b"\n")
-        (self.pid,) = _NUMBER.unpack(self._line.recv(_NUMBER.size))
+        self.pid = send_request(self._line, module, args, more)
         self._child_created = True
-        self._close_pipe_fds(*ends)  # type: ignore[attr-defined]  # private
+        self._close_pipe_fds(*more[9:15])  # type: ignore[attr-defined]  # private
 
     def _try_wait(self, wait_flags: int) -> tuple[int, int]:
         if self._line is None:
             return super()._try_wait(wait_flags)  # type: ignore[misc,no-any-return]  # private
         try:
-            told = self._line.recv(_NUMBER.size, socket.MSG_DONTWAIT if wait_flags else 0)
+            told = self._line.recv(NUMBER.size, socket.MSG_DONTWAIT if wait_flags else 0)
         except BlockingIOError:
             return 0, 0
         self._line.close()
         if not told:  # the warm process is gone, and its forks with it
             return self.pid, int(signal.SIGKILL)
-        return self.pid, _NUMBER.unpack(told)[0]
+        return self.pid, NUMBER.unpack(told)[0]
 
     def _internal_poll(self, _deadstate: int | None = None, **options: Any) -> int | None:
         if self._line is not None:
             options["_waitpid"] = lambda _pid, flags: self._try_wait(flags)
         return super()._internal_poll(_deadstate, **options)  # type: ignore[misc,no-any-return]  # private
+
+
+def send_request(line: socket.socket, module: str, args: Any, more: tuple[Any, ...]) -> int:
+    """Ask for a fork; its process number comes back when everything is as it was asked for.
+
+    Args:
+        more: what CPython 3.11 to 3.13 hands to `_execute_child` after `args`: executable, preexec_fn, close_fds,
+            pass_fds, cwd, env, startupinfo, creationflags, shell, six ends of pipes, restore_signals, gid, gids, uid,
+            umask, start_new_session, process_group.
+    """
+    cwd, env, ends, session = more[4], more[5], more[9:15], more[20]
+    request = {
+        "module": module,
+        "arguments": [str(part) for part in args[args.index(module) + 1 :]],
+        "cwd": str(cwd or Path.cwd()),
+        "environment": dict(os.environ if env is None else env),
+        "session": session,
+    }
+    given = [standard if end == -1 else end for standard, end in enumerate((ends[0], ends[3], ends[5]))]
+    socket.send_fds(line, [b"!"], given)
+    line.sendall(json.dumps(request).encode() + b"\n")
+    number: int = NUMBER.unpack(line.recv(NUMBER.size))[0]
+    return number
+
+
+def read_request(line: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """The other side of `send_request`: what is to run, and its standard streams; None if nobody asks any more."""
+    told, ends, *_ = socket.recv_fds(line, 1, 3)
+    if not told:
+        return None, []
+    with line.makefile("rb") as reader:
+        return json.loads(reader.readline()), ends
 
 
 def _module_with_ml(args: Any) -> str | None:
@@ -140,15 +159,15 @@ def _serve(listener: socket.socket) -> None:
                 _tell_who_ended(lines)
             if listener in ready:
                 line, _ = listener.accept()
-                _, ends, *_ = socket.recv_fds(line, 1, 3)
-                with line.makefile("rb") as reader:
-                    request = json.loads(reader.readline())
+                request, ends = read_request(line)
+                if request is None:
+                    continue
                 pid = os.fork()
                 if pid == 0:
                     signal.set_wakeup_fd(-1)
                     for inherited in (listener, *lines.values()):
                         inherited.close()
-                    _become(request, ends, line)
+                    become(request, ends, line)
                 for end in ends:
                     os.close(end)
                 lines[pid] = line
@@ -160,11 +179,13 @@ def _tell_who_ended(lines: dict[int, socket.socket]) -> None:
         if pid == 0:
             return
         with lines.pop(pid) as line, contextlib.suppress(OSError):  # who asked may be gone: a run outlives its studio
-            line.sendall(_NUMBER.pack(status))
+            line.sendall(NUMBER.pack(status))
 
 
-def _become(request: dict[str, Any], ends: list[int], line: socket.socket) -> NoReturn:
+def become(request: dict[str, Any], ends: list[int], line: socket.socket) -> NoReturn:
     """Be the interpreter that was asked for, to its end; tell our number when everything is as it was asked for."""
+    from nurse import keep_a_nurse
+
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -182,7 +203,9 @@ def _become(request: dict[str, Any], ends: list[int], line: socket.socket) -> No
         os.chdir(request["cwd"])
         sys.argv = [sys.executable, *request["arguments"]]
         with line:
-            line.sendall(_NUMBER.pack(os.getpid()))
+            line.sendall(NUMBER.pack(os.getpid()))
+        if request["module"] == "opd.pipeline":
+            keep_a_nurse()
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as end:
@@ -190,8 +213,9 @@ def _become(request: dict[str, Any], ends: list[int], line: socket.socket) -> No
     except BaseException:  # noqa: BLE001  # what an interpreter does with whatever is left
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):  # nobody reads any more
+                stream.flush()
         os._exit(code)
 
 
