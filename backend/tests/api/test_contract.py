@@ -30,7 +30,7 @@ from studio_in_tests import Client, config, open_studio
 from studio_in_tests import settings as run_settings
 
 LONG = "OPD_TORTURE_MINUTES" in os.environ
-NUM_EXAMPLES, NUM_CHAINS, CHAIN_STEPS, LEAST = (1_300, 3_200, 12, 100_000) if LONG else (14, 60, 12, 5_000)
+NUM_EXAMPLES, NUM_CHAINS, CHAIN_STEPS, LEAST = (1_300, 3_200, 12, 100_000) if LONG else (14, 24, 12, 5_000)
 
 
 def every_refusal_has_words(ctx: object, response: schemathesis.Response, case: schemathesis.Case) -> None:
@@ -78,6 +78,7 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 # A probe takes a process each time: the short form sends it generated requests, but none for every edge of its schema.
 PROBES = schemathesis.openapi.from_dict(DOCUMENT).include(path="/api/teachers/probe")
 PROBES.config.phases.coverage.enabled = LONG
+pytestmark = pytest.mark.usefixtures("warm_interpreters")  # a pre-flight asks the teacher in a process of its own
 FORM = pytest.mark.torture if LONG else pytest.mark.slow
 SENT: Counter[int] = Counter()
 
