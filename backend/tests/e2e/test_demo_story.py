@@ -21,7 +21,7 @@ from e2e.studio_process import StudioProcess
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-NUM_STEPS = 80
+NUM_STEPS = 60
 WARM_RUNS = False  # this one story is all as it is for a person, the run's interpreter included
 
 
@@ -31,7 +31,7 @@ def in_short(page: Page, studio: StudioProcess) -> None:
     demo = page.request.get(f"{studio.url}/api/config/schema").json()["demo"]
     demo["max_steps"] = NUM_STEPS
     demo["baseline"]["learning_rates"] = [1e-3]
-    demo["evaluation"]["max_prompts"] = 100
+    demo["evaluation"]["max_prompts"] = 48
 
     def shorten(route: Route) -> None:
         asked = route.request.post_data_json

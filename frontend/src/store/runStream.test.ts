@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 
 import type { RunStatus, StoredEvent } from "../api/types";
 import { makeStore } from "./index";
-import { REPLAY_LIMIT, RunStream, type Surroundings } from "./runStream";
+import { browserSurroundings, FLUSH_MS, REPLAY_LIMIT, RunStream, type Surroundings } from "./runStream";
 import { emptySummary } from "./slices/opdSlice";
 
 const RUN = "20261123-152233-1f0c";
@@ -183,5 +183,30 @@ describe("the live connection", () => {
     socket.breaks();
     expect(pauses).toHaveLength(0);
     expect(view()?.connection).not.toBe("waiting");
+  });
+});
+
+describe("the browser's frames", () => {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  it("show the first news at once and later ones a few times a second", () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "requestAnimationFrame", "cancelAnimationFrame", "performance"] });
+    const { nextFrame } = browserSurroundings();
+    const times: number[] = [];
+    const show = () => times.push(performance.now());
+    nextFrame(show);
+    vi.advanceTimersByTime(50);
+    expect(times).toHaveLength(1);
+    nextFrame(show);
+    vi.advanceTimersByTime(FLUSH_MS / 2);
+    expect(times).toHaveLength(1);
+    vi.advanceTimersByTime(FLUSH_MS);
+    expect(times).toHaveLength(2);
+    expect((times[1] ?? 0) - (times[0] ?? 0)).toBeGreaterThanOrEqual(FLUSH_MS);
+    nextFrame(show)();
+    vi.advanceTimersByTime(10 * FLUSH_MS);
+    expect(times).toHaveLength(2);
   });
 });

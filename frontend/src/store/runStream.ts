@@ -2,7 +2,7 @@
  * The live connection to one run, outside Redux: a WebSocket that continues after the last event the slice has.
  *
  * Opening asks for the status; a long run is seeded from buckets, a short one replayed from event 1. Events are
- * dispatched once per animation frame. A lost connection is tried again with growing pauses, from the cursor.
+ * dispatched together, a few times a second. A lost connection is tried again with growing pauses, from the cursor.
  */
 import { opdApi } from "../api";
 import type { StoredEvent, StreamFrame } from "../api/types";
@@ -25,13 +25,15 @@ const NO_SUCH_RUN = 4404;
 const CURSOR_AHEAD = 4416;
 const FIRST_PAUSE_MS = 400;
 const LONGEST_PAUSE_MS = 10_000;
+/** Every frame would show nothing that five a second do not, and take a core from a run on the same machine. */
+export const FLUSH_MS = 200;
 /** While the tab is hidden there are no animation frames. */
 const HIDDEN_FLUSH_MS = 1000;
 
 /** The browser's parts that the stream needs; a test gives its own. */
 export interface Surroundings {
   connect: (address: string) => WebSocket;
-  /** Calls back before the next frame is painted; answers how to cancel. */
+  /** Calls back before a frame is painted, and so often that eyes do not tire; answers how to cancel. */
   nextFrame: (callback: () => void) => () => void;
   after: (milliseconds: number, callback: () => void) => () => void;
   now: () => number;
@@ -40,15 +42,25 @@ export interface Surroundings {
 }
 
 export function browserSurroundings(): Surroundings {
+  let dueTime = 0;
   return {
     connect: (address) => new WebSocket(address),
     nextFrame(callback) {
-      if (document.hidden) {
-        const timer = window.setTimeout(callback, HIDDEN_FLUSH_MS);
-        return () => window.clearTimeout(timer);
-      }
-      const frame = window.requestAnimationFrame(callback);
-      return () => window.cancelAnimationFrame(frame);
+      let frame = 0;
+      const paint = () => {
+        frame = window.requestAnimationFrame((time) => {
+          dueTime = time + FLUSH_MS;
+          callback();
+        });
+      };
+      const pause = Math.max(0, dueTime - performance.now());
+      const timer = document.hidden
+        ? window.setTimeout(callback, HIDDEN_FLUSH_MS)
+        : window.setTimeout(paint, pause);
+      return () => {
+        window.clearTimeout(timer);
+        window.cancelAnimationFrame(frame);
+      };
     },
     after(milliseconds, callback) {
       const timer = window.setTimeout(callback, milliseconds);
