@@ -39,6 +39,12 @@ def price_data_date() -> date:
     return max(days)
 
 
+@lru_cache(maxsize=1)
+def _data_version() -> str:
+    """Of the price library. The package's metadata is read and parsed for it: once, not for each of 300 models."""
+    return version("genai-prices")
+
+
 def price_at(asked: Provider, info: ModelInfo, when: datetime) -> PricedModel | None:
     """The model's price at a moment, or None when it has no text price."""
     standard, dearest_hour = _prices_at(info, when)
@@ -58,7 +64,7 @@ def price_at(asked: Provider, info: ModelInfo, when: datetime) -> PricedModel | 
         provider=asked.id,
         model=info.id,
         name=info.name or info.id,
-        price_id=f"genai-prices {version('genai-prices')} {owner.id}/{info.id} {day.isoformat()}",
+        price_id=f"genai-prices {_data_version()} {owner.id}/{info.id} {day.isoformat()}",
         price_date=day,
         source="genai-prices",
         tiers=tiers,

@@ -34,8 +34,8 @@ def test_nothing_differs_after_kills(tmp_path: Path, name: str, tell: Tell) -> N
     tally, rng = Tally(), random.Random(name)
     with VARIANTS[name](tmp_path) as torture:
         torture.kill_at_every_step(tally, first=rng.randrange(len(POINTS)))
-        while tally.kills < 12:
-            torture.kill_at_random(tally, rng, kills=4)
+        while tally.kills < 10:
+            torture.kill_at_random(tally, rng, kills=2)
     tell(f"kill -9, {name}: {tally}")
     assert tally.faults() == 0, tally.notes
 
