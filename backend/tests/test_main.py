@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -39,16 +40,24 @@ def studio_process(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.fixture
-def process(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+@contextmanager
+def started(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """`opd studio` as a person starts it: the process, its address, a one-use code."""
-    started = studio_process(tmp_path, "--port", "0")
-    assert started.stdout is not None
-    found = CODE.search(started.stdout.readline())
+    process = studio_process(folder, "--port", "0")
+    assert process.stdout is not None
+    found = CODE.search(process.stdout.readline())
     assert found
-    yield started, f"http://127.0.0.1:{found[1]}", found[2]
-    started.kill()
-    started.communicate()
+    yield process, f"http://127.0.0.1:{found[1]}", found[2]
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen[str], str, str]]:
+    """One that tests look at and do not end, with its folder."""
+    folder = tmp_path_factory.mktemp("standing")
+    with started(folder) as (process, base, code):
+        yield folder, process, base, code
 
 
 def session(base: str, code: str) -> httpx2.Response:
@@ -56,8 +65,8 @@ def session(base: str, code: str) -> httpx2.Response:
     return httpx2.post(f"{base}/api/session", content=f'{{"code":"{code}"}}', headers=headers, trust_env=False)
 
 
-def test_the_printed_address_opens_one_session(process: tuple[subprocess.Popen[str], str, str]) -> None:
-    _, base, code = process
+def test_the_printed_address_opens_one_session(standing: tuple[Path, subprocess.Popen[str], str, str]) -> None:
+    _, _, base, code = standing
     assert httpx2.get(f"{base}/api/runs", trust_env=False).status_code == 401
     assert httpx2.get(f"{base}/api/health", trust_env=False).json() == {"status": "ok"}
     answer = session(base, code)
@@ -74,10 +83,10 @@ def test_the_printed_address_opens_one_session(process: tuple[subprocess.Popen[s
 
 
 def test_a_second_studio_of_the_folder_exits_3_and_names_the_first(
-    process: tuple[subprocess.Popen[str], str, str], tmp_path: Path
+    standing: tuple[Path, subprocess.Popen[str], str, str],
 ) -> None:
-    first, base, _ = process
-    second = studio_process(tmp_path)
+    folder, first, base, _ = standing
+    second = studio_process(folder)
     out, err = second.communicate()
     assert second.returncode == 3
     assert out == ""
@@ -87,20 +96,18 @@ def test_a_second_studio_of_the_folder_exits_3_and_names_the_first(
     assert session(base, fresh[2]).status_code == 200, "the address that it prints opens the running studio"
 
 
-def test_only_loopback_is_bound(process: tuple[subprocess.Popen[str], str, str]) -> None:
-    bound = [c.laddr.ip for c in psutil.Process(process[0].pid).net_connections() if c.status == psutil.CONN_LISTEN]
+def test_only_loopback_is_bound(standing: tuple[Path, subprocess.Popen[str], str, str]) -> None:
+    bound = [c.laddr.ip for c in psutil.Process(standing[1].pid).net_connections() if c.status == psutil.CONN_LISTEN]
     assert bound == ["127.0.0.1"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_it_and_gives_the_folder_back(
-    process: tuple[subprocess.Popen[str], str, str], tmp_path: Path, number: signal.Signals
-) -> None:
-    started, base, _ = process
-    assert httpx2.get(f"{base}/api/health", trust_env=False).json() == {"status": "ok"}, "what is printed answers"
-    started.send_signal(number)
-    _, err = started.communicate()
-    assert started.returncode == 0
+def test_ctrl_c_ends_it_and_gives_the_folder_back(tmp_path: Path, number: signal.Signals) -> None:
+    with started(tmp_path) as (process, base, _):
+        assert httpx2.get(f"{base}/api/health", trust_env=False).json() == {"status": "ok"}, "what is printed answers"
+        process.send_signal(number)
+        _, err = process.communicate()
+    assert process.returncode == 0
     assert "Traceback" not in err
     with open_studio(tmp_path) as client:
         assert client.get("/api/runs").status_code == 200

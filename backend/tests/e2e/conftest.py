@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,25 @@ import opd
 from e2e.browser import launch
 from e2e.studio_process import StudioProcess
 
+_stories = ExitStack()
+_browsers: list[Browser] = []
 
-# Module-wide, not session-wide: while Playwright is open no other test of this process can run an event loop.
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Chromium, headless."""
-    with sync_playwright() as playwright:
-        opened = launch(playwright)
-        yield opened
-        opened.close()
+def browser() -> Browser:
+    """Chromium, headless; the one of the modules before, if they were stories too."""
+    if not _browsers:
+        _browsers.append(launch(_stories.enter_context(sync_playwright())))
+        _stories.callback(lambda: _browsers.pop().close())
+    return _browsers[0]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Closes the browser after the last story: while Playwright is open no other test can run an event loop."""
+    yield
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        _stories.close()
 
 
 @pytest.fixture(scope="module")
