@@ -50,7 +50,7 @@ export function RunRow({ run, now, knownTags, isChosen, isFull, onChoose, onTag,
           onChange={(event) => onChoose(event.currentTarget.checked)}
         />
       </td>
-      <td>
+      <td className={page.name}>
         <Link to={`/opd/${run.run_id}`} className={page.nameLink}>
           {run.name}
         </Link>
@@ -109,7 +109,7 @@ function Result({ run }: { run: RunListItem }) {
   if (run.failure) {
     return (
       <span className={`${classes.result} ${page.bad}`} title={`${run.failure.message} ${run.failure.hint}`}>
-        {run.failure.code}
+        {run.failure.message}
       </span>
     );
   }

@@ -75,7 +75,7 @@ function Prompts({ runId, written }: { runId: string; written: Written }) {
   const removed = Object.entries(written.removed)
     .map(
       ([reason, number]) =>
-        `${count(number)} ${(words.reason as Record<string, string>)[reason] ?? reason}`,
+        `${count(number)} ${words.reason(number)[reason] ?? reason}`,
     )
     .join(", ");
   return (

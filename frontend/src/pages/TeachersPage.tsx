@@ -61,7 +61,7 @@ export function TeachersPage() {
               <tbody>
                 {data.local_models.map((model) => (
                   <tr key={model.id}>
-                    <td title={model.path}>{model.label}</td>
+                    <td title={model.path} className={page.name}>{model.label}</td>
                     <td>{wordFor(strings.setup.origin, model.origin)}</td>
                     <td className={page.right}>{shortCount(model.num_parameters)}</td>
                     <td className={page.right}>{bytes(model.num_bytes)}</td>

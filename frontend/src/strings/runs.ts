@@ -56,7 +56,12 @@ export const runsStrings = {
     save: "Save what is struck",
     saved: "Saved",
     removed: "Taken out",
-    reason: { copy: "copies", near_copy: "near copies", held_out: "too close to held-out prompts", surplus: "surplus" },
+    reason: (number: number): Record<string, string> => ({
+      copy: number === 1 ? "copy" : "copies",
+      near_copy: number === 1 ? "near copy" : "near copies",
+      held_out: "too close to held-out prompts",
+      surplus: "surplus",
+    }),
     aside: "Set aside, never trained on",
     marks: "The student's drafts, marked",
     round: "Round",

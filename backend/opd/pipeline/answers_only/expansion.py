@@ -32,10 +32,10 @@ from opd.teachers.tasks.writing import Sieve, diversity, pick_examples, read_wri
 
 _ROUNDS = 4
 _SPARE = 1.25  # asked for beyond what is still missing, since some of it will be removed
-_REMOVED_WORDS = {
-    "copy": "copies",
-    "near_copy": "near copies",
-    "held_out": "too close to held-out prompts",
+_REMOVED_WORDS = {  # of one, of several
+    "copy": ("copy", "copies"),
+    "near_copy": ("near copy", "near copies"),
+    "held_out": ("too close to a held-out prompt", "too close to held-out prompts"),
 }
 
 
@@ -127,12 +127,12 @@ def _one_round(
 
 def _tell(bench: Workbench, kept: dict[str, Any], num_used: int) -> None:
     removed = {reason: len(texts) for reason, texts in kept["removed"].items() if reason in _REMOVED_WORDS}
-    listed = ", ".join(f"{num} {_REMOVED_WORDS[reason]}" for reason, num in sorted(removed.items()))
+    listed = ", ".join(f"{num} {_REMOVED_WORDS[reason][num != 1]}" for reason, num in sorted(removed.items()))
     struck = len(kept["kept"]) - num_used
     words = (
         f"The teacher wrote {num_used:,} new prompts of the same kind"
         + (f"; you struck {struck} more" if struck else "")
-        + (f"; removed were {listed}" if listed else "")
+        + (f"; taken out: {listed}" if listed else "")
         + "."
         + set_aside_words([SetAside(**problem) for problem in kept["set_aside"]])
     )

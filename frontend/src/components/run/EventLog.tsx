@@ -2,14 +2,14 @@
 import type { StoredEvent } from "../../api/types";
 import { clock } from "../../lib/format";
 import { strings } from "../../strings";
-import { tell } from "./eventWords";
+import { tell, withoutRepeats } from "./eventWords";
 import classes from "./EventLog.module.css";
 
 export function EventLog({ log }: { log: StoredEvent[] }) {
   if (log.length === 0) return <p className="faint">{strings.run.eventsNone}</p>;
   return (
     <ol className={classes.log}>
-      {log.toReversed().map((stored) => {
+      {withoutRepeats(log).map((stored) => {
         const { text, detail, tone } = tell(stored.event);
         return (
           <li key={stored.seq} data-tone={tone}>

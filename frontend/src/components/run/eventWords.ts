@@ -1,5 +1,5 @@
 /** Events in words. */
-import type { EvaluationFinished, RunEvent } from "../../api/types";
+import type { EvaluationFinished, RunEvent, StoredEvent } from "../../api/types";
 import { bytes, count, duration, percent, usd, value } from "../../lib/format";
 import { wordFor } from "../../lib/words";
 import { strings } from "../../strings";
@@ -74,3 +74,10 @@ export function isShare(metric: string): boolean {
 export function metricText(metric: string, number: number): string {
   return isShare(metric) ? percent(number) : value(number);
 }
+
+/** Newest first; of payments one after the other only the newest, which has the sum of them all. */
+export function withoutRepeats(log: StoredEvent[]): StoredEvent[] {
+  return log.filter((stored, index) => !(isPayment(stored) && isPayment(log[index + 1]))).toReversed();
+}
+
+const isPayment = (stored?: StoredEvent) => stored?.event.kind === "money_spent";
