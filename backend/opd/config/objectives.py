@@ -85,7 +85,8 @@ class MarkObjective(Config):
     refresh_every: int = Field(25, ge=1)
     """Steps after which the student, as it is then, writes new drafts to be marked."""
     drafts: int = Field(128, ge=1, le=65536)
-    """Drafts that are marked at each refresh: one request to the teacher each."""
+    """Drafts that are marked at each refresh: one request to the teacher each. Best as many as the steps until the next
+    refresh take (refresh_every × batch_size × lambda): each is then learnt from once, by the student that wrote it."""
     correction_weight: float = Field(1.0, gt=0, le=100)
     """What a token of a correction counts, beside 1 for a token that was kept."""
 

@@ -13,6 +13,12 @@ def teacher_dir() -> Path:
     return _package() / "models" / "teacher"
 
 
+def chat_teacher_dir() -> Path:
+    """Folder of the adapters with which the bundled teacher also writes questions and marks drafts: what is served as a
+    chat API. They name the teacher's folder as their base."""
+    return _package() / "models" / "chat_teacher"
+
+
 def student_dir() -> Path:
     """Folder of the bundled student, in the same form."""
     return _package() / "models" / "student"

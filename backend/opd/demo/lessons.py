@@ -21,6 +21,7 @@ from opd.teachers.tasks.marks import render_marks
 
 STUMBLING_SHARE = 0.25
 _EVEN = 0.5  # as many differences as sums, where knowing both matters more than how often they come
+_REAL_DRAFTS = 0.5
 _WRONG_OPERAND, _WRONG_RESULT = 0.15, 0.1  # chance in a line of a stumbling answer
 
 
@@ -60,10 +61,17 @@ def writing_lesson(rng: random.Random) -> Lesson:
     return Lesson(write_prompt(examples), (Piece(draw_question("train", rng).text),))
 
 
-def marking_lesson(rng: random.Random) -> Lesson:
-    """A training question, a draft with or without mistakes, and the marks it deserves."""
-    question = draw_question("train", rng, _EVEN)
-    draft = bad_draft(question, rng)
+def marking_lesson(rng: random.Random, drafts: Sequence[tuple[Question, str]] = ()) -> Lesson:
+    """A training question, a draft with or without mistakes, and the marks it deserves.
+
+    Args:
+        drafts: real ones to choose from in half of the lessons; the others are spoiled on purpose.
+    """
+    if drafts and rng.random() < _REAL_DRAFTS:
+        question, draft = rng.choice(drafts)
+    else:
+        question = draw_question("train", rng, _EVEN)
+        draft = bad_draft(question, rng)
     return Lesson(mark_prompt(question.text, draft), (Piece(render_marks(mark(question, draft))),))
 
 
@@ -124,13 +132,14 @@ def _stumble(text: str, rng: random.Random) -> list[Piece]:
     ]
 
 
-def mixed_lesson(rng: random.Random, shares: Sequence[float]) -> Lesson:
-    """One of the three kinds: answering, writing, marking, with these shares."""
+def mixed_lesson(rng: random.Random, shares: Sequence[float], drafts: Sequence[tuple[Question, str]] = ()) -> Lesson:
+    """One of the three kinds: answering, writing, marking, with these shares; `drafts` as in `marking_lesson`."""
     kind = rng.choices(("answer", "write", "mark"), weights=shares)[0]
     if kind == "write":
         return writing_lesson(rng)
-    return (
-        marking_lesson(rng)
-        if kind == "mark"
-        else answer_lesson(rng, stumbling_share=STUMBLING_SHARE, difference_share=DIFFERENCE_SHARE)
-    )
+    return marking_lesson(rng, drafts) if kind == "mark" else teacher_lesson(rng)
+
+
+def teacher_lesson(rng: random.Random) -> Lesson:
+    """An answer as the teacher learns it: some stumble."""
+    return answer_lesson(rng, stumbling_share=STUMBLING_SHARE)

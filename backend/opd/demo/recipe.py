@@ -1,7 +1,8 @@
 """The recipe of the bundled models: `opd demo build-models OUT`.
 
 In: a folder and a seed. Out: `teacher/` and `student/` as ordinary Hugging Face model folders (safetensors, no
-optimizer state) that share one tokenizer, the demo's `data/`, and a report of what was measured. One CPU core, minutes.
+optimizer state) that share one tokenizer, `chat_teacher/` with what the teacher learns beside answering
+(`chat_teacher.py`), the demo's `data/`, and a report of what was measured. One CPU core, minutes.
 
 The student is the same kind of model, smaller, whose training on random questions was stopped early: it writes the
 form perfectly and makes mistakes with digits, more with sums than with differences. Distillation can repair that.
@@ -10,11 +11,9 @@ form perfectly and makes mistakes with digits, more with sums than with differen
 from __future__ import annotations
 
 import json
-import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -24,26 +23,16 @@ import torch
 from transformers import GenerationConfig
 
 from opd.demo.bundled import DATA_FILES
-from opd.demo.lessons import answer_lesson, bad_draft, mixed_lesson
-from opd.demo.pretraining import MAX_ANSWER_TOKENS, Schedule, Shape, complete, exact_match, new_model, train
-from opd.demo.skills import mark, mark_prompt, parse_written, write_prompt
-from opd.demo.task import (
-    PromptRow,
-    Question,
-    held_out_prompts,
-    next_lines,
-    questions_of,
-    train_prompts,
-    validation_prompts,
-)
+from opd.demo.chat_teacher import build_chat_teacher
+from opd.demo.lessons import answer_lesson, teacher_lesson
+from opd.demo.pretraining import Schedule, Shape, exact_match, new_model, train
+from opd.demo.task import PromptRow, held_out_prompts, questions_of, train_prompts, validation_prompts
 from opd.demo.tokenizer import build_tokenizer
-from opd.teachers.tasks.marks import Mark, draft_lines, parse_marks
 
 Progress = Callable[[str], None]
 
 TEACHER_SHAPE = Shape(hidden_size=160, num_layers=4, intermediate_size=448, num_heads=5, num_kv_heads=1)
 TEACHER_SCHEDULE = Schedule(max_steps=1000, batch_size=64, learning_rate=2e-3, final_share=0.05)
-TEACHER_SHARES = (1.0, 0.0, 0.0)  # answering, writing questions, marking drafts
 
 STUDENT_SHAPE = Shape(hidden_size=128, num_layers=3, intermediate_size=384, num_heads=4, num_kv_heads=2)
 # The rate stays high to the end: a student with large weights learns on at a high rate without falling apart.
@@ -52,22 +41,6 @@ STUDENT_DIFFERENCE_SHARE = 0.25
 # Training stops at the first check whose exact match on validation questions is in this range.
 STUDENT_EXACT_MATCH = (0.27, 0.34)
 _CHECK_EVERY, _NUM_CHECKED = 5, 250
-_NUM_MARKED, _NUM_WRITTEN = 200, 200
-
-
-@dataclass(frozen=True)
-class Skills:
-    """What a teacher can do beside answering, shares 0..1.
-
-    Attributes:
-        lines_marked: lines of drafts with mistakes that got a right mark.
-        questions_valid: replies that are a question of the task, at temperature 1.
-        questions_distinct: different pairs of amounts among all replies.
-    """
-
-    lines_marked: float
-    questions_valid: float
-    questions_distinct: float
 
 
 def build_models(out_dir: Path, *, seed: int = 0, progress: Progress = lambda text: None) -> dict[str, Any]:
@@ -97,8 +70,7 @@ def build_models(out_dir: Path, *, seed: int = 0, progress: Progress = lambda te
                 "exact_match": round(exact_match(model, tokenizer, held_out), 4),
             }
             progress(f"{name.capitalize()}: {report[name]['exact_match']:.1%} of {len(held_out)} held-out questions.")
-        if any(TEACHER_SHARES[1:]):
-            report["teacher"] |= vars(measure_skills(teacher, tokenizer))
+        report["chat_teacher"] = build_chat_teacher(out_dir, seed=seed, progress=progress)
     write_data(out_dir / "data")
     report["seconds"] = round(time.monotonic() - begun, 1)
     return report
@@ -109,11 +81,10 @@ def train_teacher(
     *,
     shape: Shape = TEACHER_SHAPE,
     schedule: Schedule = TEACHER_SCHEDULE,
-    shares: Sequence[float] = TEACHER_SHARES,
     seed: int = 0,
     progress: Progress = lambda text: None,
 ) -> Any:
-    """A model that answers, writes questions and marks drafts, in these shares of its lessons."""
+    """A model that answers, and knows how to go on after a wrong line."""
 
     def after_step(steps: int, loss: float) -> bool:
         if steps % 50 == 0:
@@ -121,7 +92,7 @@ def train_teacher(
         return False
 
     model = new_model(tokenizer, shape, seed)
-    train(model, tokenizer, partial(mixed_lesson, shares=shares), schedule, seed=seed, after_step=after_step)
+    train(model, tokenizer, teacher_lesson, schedule, seed=seed, after_step=after_step)
     return model.eval()
 
 
@@ -154,41 +125,6 @@ def train_student(
     lessons = partial(answer_lesson, difference_share=STUDENT_DIFFERENCE_SHARE)
     train(model, tokenizer, lessons, schedule, seed=seed + 1, after_step=after_step)
     return model.eval()
-
-
-def measure_skills(teacher: Any, tokenizer: Any, seed: int = 0) -> Skills:
-    """Mark spoiled drafts of held-out questions, write questions from validation ones, and count."""
-    rng = random.Random(f"skills:{seed}")
-    drafts = [(question, bad_draft(question, rng)) for question in islice(questions_of("held_out"), _NUM_MARKED)]
-    messages = [mark_prompt(question.text, draft) for question, draft in drafts]
-    replies = complete(teacher, tokenizer, messages, max_new_tokens=MAX_ANSWER_TOKENS)
-    marked = [
-        hit for (question, draft), reply in zip(drafts, replies, strict=True) for hit in _hits(question, draft, reply)
-    ]
-    examples = [question.text for question in questions_of("validation")]
-    messages = [write_prompt(rng.sample(examples, 3)) for _ in range(_NUM_WRITTEN)]
-    replies = complete(teacher, tokenizer, messages, max_new_tokens=MAX_ANSWER_TOKENS, temperature=1.0, seed=seed)
-    written = [question for question in map(parse_written, replies) if question is not None]
-    distinct = {(question.operation, question.left, question.right) for question in written}
-    return Skills(
-        lines_marked=round(sum(marked) / len(marked), 4),
-        questions_valid=round(len(written) / len(replies), 4),
-        questions_distinct=round(len(distinct) / len(replies), 4),
-    )
-
-
-def _hits(question: Question, draft: str, reply: str) -> list[bool]:
-    """For each mark that the draft deserves, whether the reply has one that is as good."""
-    said = parse_marks(draft, reply) or []
-    lines = draft_lines(draft)
-
-    def good(index: int, deserved: Mark) -> bool:
-        if index >= len(said) or said[index].verdict != deserved.verdict:
-            return False
-        right = next_lines(question, lines[:index]) if index < len(lines) else (deserved.line,)
-        return said[index] == deserved or said[index].line in right
-
-    return [good(index, deserved) for index, deserved in enumerate(mark(question, draft))]
 
 
 def save_model(model: Any, tokenizer: Any, folder: Path) -> None:

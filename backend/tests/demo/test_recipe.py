@@ -6,7 +6,7 @@ import torch
 
 from opd.demo.lessons import answer_lesson
 from opd.demo.pretraining import Schedule, Shape, complete, new_model, train
-from opd.demo.recipe import measure_skills, one_thread, save_model, train_student, train_teacher
+from opd.demo.recipe import one_thread, save_model, train_student, train_teacher
 from opd.demo.tokenizer import build_tokenizer
 
 TINY = Shape(hidden_size=32, num_layers=1, intermediate_size=64, num_heads=2, num_kv_heads=1, head_size=16)
@@ -62,14 +62,6 @@ def test_a_saved_model_loads_and_says_the_same(tmp_path) -> None:
     again = AutoTokenizer.from_pretrained(tmp_path, local_files_only=True)
     messages = ["Cloud 34, Ads 57. Total?", "Cash 97, paid 34. Left?"]
     assert complete(model, tokenizer, messages, max_new_tokens=8) == complete(loaded, again, messages, max_new_tokens=8)
-
-
-def test_a_model_that_knows_nothing_has_no_skills() -> None:
-    tokenizer = build_tokenizer()
-    with one_thread():
-        skills = measure_skills(new_model(tokenizer, TINY, 0).eval(), tokenizer)
-    assert skills.lines_marked < 0.05
-    assert skills.questions_valid < 0.05
 
 
 def test_lessons_of_a_seed_are_the_same() -> None:

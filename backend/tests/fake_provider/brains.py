@@ -28,12 +28,12 @@ class BundledBrain:
     """The bundled teacher through the engine of `opd serve`."""
 
     def __init__(self) -> None:
-        from opd.demo.bundled import teacher_dir
+        from opd.demo.bundled import chat_teacher_dir
         from opd.serving.engine import Engine
         from opd.serving.loading import load_served
         from opd.serving.service import Service
 
-        self._service = Service(Engine(load_served(teacher_dir(), device="cpu")), "bundled")
+        self._service = Service(Engine(load_served(chat_teacher_dir(), device="cpu")), "bundled")
 
     async def speak(self, messages: list[dict[str, Any]], most: int, temperature: float, seed: int) -> Spoken:
         from opd.serving.schema import ChatMessage, ChatRequest

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from opd.bench.methods import logit
+from opd.bench.methods import chat, logit
 from opd.bench.methods.lab import Lab
 from opd.bench.methods.trials import Trial, write_prompts
 from opd.config import BaselineConfig, RunConfig
@@ -83,6 +83,11 @@ ROWS: tuple[Row, ...] = (
     Row("gold_stock", ("logit",), "TRL's GOLD as it comes, larger tokens, many prompts", logit.GOLD_STOCK),
     Row("gold_patched", ("logit",), "the same with its defects repaired", logit.GOLD_PATCHED),
     Row("white_box", ("chat",), "the same; what text alone is measured against", FULL_DISTRIBUTION),
+    Row("expand", ("chat",), f"imitation, with {chat.NUM_WRITTEN} prompts that the teacher wrote", chat.EXPAND),
+    Row("mark", ("chat",), "the student's own drafts, marked line by line", chat.MARK),
+    Row("expand_mark", ("chat",), "both", chat.EXPAND_MARK),
+    Row("contrast", ("chat",), "the teacher's answers against the student's own texts (ORPO)", chat.CONTRAST),
+    Row("guided", ("chat",), "a guide that the teacher wrote", chat.GUIDED),
     Row("sft_many_prompts", ("regime",), f"imitation of {NUM_MANY_PROMPTS:,} answers", MANY_PROMPTS, "sft"),
     Row("many_prompts", ("regime",), f"the teacher's law, {NUM_MANY_PROMPTS:,} prompts", MANY_PROMPTS),
 )
@@ -99,6 +104,12 @@ COMPARISONS: tuple[Comparison, ...] = (
     Comparison("cross_tokenizer_coarse", "same_tokenizer_coarse", "What do smaller tokens of the teacher cost?"),
     Comparison("gold_stock", "start", "What does TRL's GOLD teach?"),
     Comparison("gold_patched", "start", "And with its defects repaired?"),
+    Comparison("white_box", "start", "What does a teacher teach whose law is seen?"),
+    Comparison("expand", "sft", "What are prompts worth that the teacher writes?"),
+    Comparison("mark", "sft", "What are marks on the student's own drafts worth?"),
+    Comparison("expand_mark", "start", "What do both teach, from text alone?"),
+    Comparison("expand_mark", "white_box", "Both, or a teacher whose law is seen?"),
+    Comparison("contrast", "sft", "What is contrast worth beside imitation?"),
     Comparison("many_prompts", "sft_many_prompts", "On-policy or imitation, with many prompts?"),
     Comparison("sft_many_prompts", "full_distribution", "Rather more prompts than the better method?"),
 )

@@ -11,25 +11,35 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import opd
 from opd.bench.methods.lab import Lab
+from opd.bench.methods.scoring import reverse_kl, tokens_written
 from opd.config import RunConfig
 from opd.data_loader import load_prompts
-from opd.demo.bundled import data_path, student_dir, teacher_dir
+from opd.demo.bundled import chat_teacher_dir, data_path, student_dir, teacher_dir
 from opd.errors import RunFailedError
 from opd.evaluation.report_data import build_report
 from opd.evaluation.results import read_evaluation
 from opd.events import RunSummary
+from opd.serving.adapters import STATE
 from opd.store.files import read_json, write_json
 from opd.store.runs import RunFolder, RunStore
 
 _POLL_S = 0.5
+# What every trial is made from.
+_BUNDLED = (
+    student_dir() / "model.safetensors",
+    teacher_dir() / "model.safetensors",
+    data_path("train"),
+    data_path("validation"),
+    data_path("held_out"),
+)
 # Loading, measuring and the baseline are no part of a method's time.
 _NOT_THE_METHOD = ("loading", "evaluating_before", "evaluating_after", "baseline", "finalizing")
 
@@ -46,11 +56,14 @@ class Trial:
             addresses.
         program: the module that takes the run's folder to its end; another than the product's own for what is compared
             with.
+        answers_only: the teacher is the bundled one with its chat skills; the run cannot see its probabilities, so the
+            bench measures the reverse KL.
     """
 
     name: str
     make: Callable[[Lab], RunConfig]
     program: str = "opd.pipeline"
+    answers_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +112,9 @@ class Trials:
             run = self._store.create(trial.make(lab))
             self._to_the_end(run, trial, progress)
         outcomes = read_outcomes(run)
+        if trial.answers_only:
+            after = outcomes["after"]
+            outcomes["after"] = replace(after, reverse_kl=reverse_kl(run), teacher_tokens=tokens_written(run))
         write_json(
             self._path(trial, seed),
             {"trial": trial.name, "seed": seed, "outcomes": {name: asdict(one) for name, one in outcomes.items()}},
@@ -135,7 +151,8 @@ class Trials:
     def _path(self, trial: Trial, seed: int) -> Path:
         with Lab(seed, self.folder, on_paper=True) as lab:
             config = trial.make(lab)
-        key = sha256(f"{opd.__version__} {config.digest()} {_bundled_digest()}".encode()).hexdigest()
+        made_from = [*_BUNDLED, chat_teacher_dir() / STATE] if trial.answers_only else _BUNDLED
+        key = sha256(f"{opd.__version__} {config.digest()} {_digest(made_from)}".encode()).hexdigest()
         return self._results / f"{trial.name}-{seed}-{key[:16]}.json"
 
 
@@ -175,16 +192,9 @@ def _written_by_teacher(run: RunFolder) -> int | None:
     return None if answers is None else sum(len(ids) for ids, _ in answers)
 
 
-def _bundled_digest() -> str:
-    """Of what every trial is made from: the bundled models and prompts."""
+def _digest(files: Sequence[Path]) -> str:
     total = sha256()
-    for file in (
-        student_dir() / "model.safetensors",
-        teacher_dir() / "model.safetensors",
-        data_path("train"),
-        data_path("validation"),
-        data_path("held_out"),
-    ):
+    for file in files:
         total.update(file.read_bytes())
     return total.hexdigest()
 

@@ -37,10 +37,12 @@ def replies_in_lines(bench: Workbench) -> bool:
     return isinstance(teacher, ChatTeacher) and teacher.reply_form == "lines"
 
 
-def instruct(form: Instruction, message: str, *, temperature: float, purpose: str, max_tokens: int) -> Ask:
+def instruct(
+    form: Instruction, message: str, *, temperature: float, purpose: str, max_tokens: int, seed: int = 0
+) -> Ask:
     """A question made of an instruction."""
     said: Message = {"role": "user", "content": message}
-    sampling = AnswerSampling(temperature=temperature, max_tokens=max_tokens)
+    sampling = AnswerSampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
     return Ask((said,), sampling, purpose=purpose, prompt_version=form.label)
 
 

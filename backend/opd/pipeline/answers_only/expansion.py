@@ -29,8 +29,10 @@ from opd.store.written import STRUCK, struck_prompts
 from opd.teachers.chat import Ask
 from opd.teachers.tasks.asking import Reading, SetAside, ask_and_read
 from opd.teachers.tasks.writing import Sieve, diversity, pick_examples, read_written, sift, write_message
+from opd.training.plan import derive_seed
 
 _ROUNDS = 4
+_SEEDS = 2**31  # some providers take no larger ones
 _SPARE = 1.25  # asked for beyond what is still missing, since some of it will be removed
 _REMOVED_WORDS = {  # of one, of several
     "copy": ("copy", "copies"),
@@ -109,7 +111,9 @@ def _one_round(
     asks = list[Ask]()
     for request in range(first, first + ceil((wanted - num_before) * _SPARE / each)):
         form, message = write_message(pick_examples(own, request, config.seed), count=each, in_lines=lines)
-        asks.append(instruct(form, message, temperature=1.0, purpose="expand", max_tokens=limit))
+        # A seed of its own: with one for all, a small teacher that honours it writes the same prompt to any examples.
+        seed = derive_seed("expand", config.seed, request) % _SEEDS
+        asks.append(instruct(form, message, temperature=1.0, purpose="expand", max_tokens=limit, seed=seed))
 
     def progress(done: int, total: int | None) -> None:
         bench.reporter.progress(min(wanted, num_before + done * each), wanted)
