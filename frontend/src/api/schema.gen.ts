@@ -716,7 +716,8 @@ export type ImitationObjective = {
 export type MarkObjective = {
   /** What a token of a correction counts, beside 1 for a token that was kept. */
   correction_weight: number;
-  /** Drafts that are marked at each refresh: one request to the teacher each. */
+  /** Drafts that are marked at each refresh: one request to the teacher each. Best as many as the steps until the next
+    refresh take (refresh_every × batch_size × lambda): each is then learnt from once, by the student that wrote it. */
   drafts: number;
   /** Steps after which the student, as it is then, writes new drafts to be marked. */
   refresh_every: number;
@@ -1342,7 +1343,8 @@ export type ImitationObjective2 = {
 export type MarkObjective2 = {
   /** What a token of a correction counts, beside 1 for a token that was kept. */
   correction_weight?: number;
-  /** Drafts that are marked at each refresh: one request to the teacher each. */
+  /** Drafts that are marked at each refresh: one request to the teacher each. Best as many as the steps until the next
+    refresh take (refresh_every × batch_size × lambda): each is then learnt from once, by the student that wrote it. */
   drafts?: number;
   /** Steps after which the student, as it is then, writes new drafts to be marked. */
   refresh_every?: number;
