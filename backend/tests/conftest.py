@@ -6,9 +6,13 @@ import gc
 import subprocess
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 
 from longest_first import last_seconds, longest_first
+
+hypothesis.settings.register_profile("no deadline", deadline=None)  # by default 200 ms, which a busy machine misses
+hypothesis.settings.load_profile("no deadline")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -47,9 +47,11 @@ def started(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     assert process.stdout is not None
     found = CODE.search(process.stdout.readline())
     assert found
-    yield process, f"http://127.0.0.1:{found[1]}", found[2]
-    process.kill()
-    process.communicate()
+    try:
+        yield process, f"http://127.0.0.1:{found[1]}", found[2]
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="module")

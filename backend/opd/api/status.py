@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from opd.api.base import ApiModel
+from opd.config import RunConfig
 from opd.errors import OPDError
 from opd.events import Phase, RunFailure, RunSummary, VerdictReached
 from opd.store.runs import ACTIVE, RESUMABLE, RunFolder, RunState
@@ -80,9 +81,8 @@ class Summaries:
             self._known.pop(run_id, None)
 
 
-def run_name(run: RunFolder, summary: RunSummary) -> str:
+def run_name(config: RunConfig, summary: RunSummary) -> str:
     """The name people gave, else the one the run gave itself, else one from the models' names."""
-    config = run.config()
     if config.name or summary.started is None:
         return config.name or f"{short_name(config.student.model)} from {short_name(config.teacher.model)}"
     return summary.started.name
@@ -99,7 +99,7 @@ def describe_run(run: RunFolder, summaries: Summaries) -> RunStatus:
     summary = summaries.of(run)
     return RunStatus(
         run_id=run.run_id,
-        name=run_name(run, summary),
+        name=run_name(run.config(), summary),
         state=state,
         created_time=run.created_time(),
         resumable=state in RESUMABLE,
@@ -127,7 +127,7 @@ def list_item(run: RunFolder, summaries: Summaries) -> RunListItem:
     summary = summaries.of(run)
     return RunListItem(
         run_id=run.run_id,
-        name=run_name(run, summary),
+        name=run_name(config, summary),
         state=state,
         created_time=run.created_time(),
         tags=run.tags(),
