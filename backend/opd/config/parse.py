@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from opd.config.objectives import objective_needs
 from opd.config.run import RunConfig
@@ -18,6 +18,17 @@ from opd.errors import ConfigError
 
 # What may be repeated of a key that we do not know: a typo, but not a secret in the wrong place.
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_]{1,40}")
+_SETTINGS = TypeAdapter(dict[str, JsonValue])
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases, a few lines of which can stand for gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem="aliases (*name) are not taken", problem_mark=mark)
+        return super().compose_node(parent, index)
 
 
 def parse_config(data: Mapping[str, Any]) -> RunConfig:
@@ -96,17 +107,26 @@ def read_yaml(text: str, name: str) -> dict[str, Any]:
         name: what to call the text in messages.
 
     Raises:
-        ConfigError: it is not YAML, or no mapping.
+        ConfigError: it is not YAML, or no mapping of what JSON can say too.
     """
+    help_ = "See examples/local.yaml."
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name} is not valid YAML: {error}.", hint="See examples/local.yaml.") from None
+        data = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - a SafeLoader, and stricter
+    except (yaml.YAMLError, ValueError) as error:  # such as a date in month 13, which the parser does not catch
+        raise ConfigError(f"{name} is not valid YAML: {error}.", hint=help_) from None
+    except RecursionError:
+        raise ConfigError(f"{name} is nested too deeply for a configuration.", hint=help_) from None
     if not isinstance(data, dict):
+        raise ConfigError(f"{name} holds {type(data).__name__}, expected a mapping of settings.", hint=help_)
+    try:
+        return _SETTINGS.validate_python(data, strict=True)
+    except ValidationError as error:
+        place = ".".join(part for part in map(str, error.errors()[0]["loc"]) if _FIELD_NAME.fullmatch(part))
         raise ConfigError(
-            f"{name} holds {type(data).__name__}, expected a mapping of settings.", hint="See examples/local.yaml."
-        )
-    return data
+            f"{name} has a name or a value that is neither text nor number, list or mapping"
+            + (f", at {place}." if place else "."),
+            hint="Put names and dates in quotes.",
+        ) from None
 
 
 def resolve_paths(config: RunConfig, base: Path) -> RunConfig:

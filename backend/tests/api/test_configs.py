@@ -27,6 +27,11 @@ def test_yaml_that_cannot_be_used_is_told_from_yaml_that_is_none(client: Client)
     wrong = client.send_json("POST", "/api/config/read", {"yaml": "max_steps: none\nstudent: {model: a/b}\n"}).json()
     assert not wrong["ok"]
     assert "max_steps" in [field["path"] for field in wrong["fields"]]
-    for text in ("a: [", "- 1\n", "", "!!python/object/apply:os.getcwd []"):
+    texts = (
+        "a: [", "- 1\n", "", "!!python/object/apply:os.getcwd []", "? \n: 1", "a: {1: 2}", "a: 2026-11-27",
+        "a: 2026-13-27", "a: !!set {b}", "a: !!binary eA==", "a: &a [1]\nb: *a", "a: &a [*a]", "[" * 5_000,
+        "a: " + "1" * 5_000,
+    )  # fmt: skip
+    for text in texts:
         answer = client.send_json("POST", "/api/config/read", {"yaml": text})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "config_invalid"), text
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "config_invalid"), text[:40]
