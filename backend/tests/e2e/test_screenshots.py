@@ -9,6 +9,7 @@ import base64
 import os
 import platform
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from playwright.sync_api import Page, expect
 
 from e2e.browser import RUN_TIMEOUT_MS, chip, wait_for_step, wait_for_verdict
 from e2e.studio_process import StudioProcess
+from opd.pricing import NANO_PER_USD, Usage, typed_price
+from opd.store.money import CallRequest, Ledger, Reservation, request_key
 
 pytestmark = [pytest.mark.screenshots, pytest.mark.timeout(3600)]
 
@@ -102,6 +105,35 @@ def take_pages(page: Page, studio: StudioProcess, folder: Path, state: str) -> N
             page.goto(f"{studio.url}/settings")
 
 
+def spend(studio: StudioProcess, run_id: str) -> None:
+    """What a teacher behind an API would have cost this run, through the ledger as any call."""
+    price = typed_price("openai/gpt-4o-mini", 0.15, 0.60, on=datetime.now(UTC).date())
+    stages = {"expansion": (60, 75, 14), "answers": (179, 60, 180), "marking": (128, 260, 190)}  # calls, tokens of each
+    with Ledger(studio.folder / "money.db") as ledger:
+        ledger.set_run_cap(run_id, NANO_PER_USD)
+        for stage, (num_calls, num_in, num_out) in stages.items():
+            for number in range(num_calls):
+                key = request_key({"stage": stage, "number": number})
+                call = ledger.claim(CallRequest(key, run_id, stage, "openai/gpt-4o-mini", price, 1_000, 1_000))
+                assert isinstance(call, Reservation)
+                ledger.sent(call.call_id)
+                ledger.settle(call.call_id, Usage(input_tokens=num_in + number % 9, output_tokens=num_out), b"{}")
+
+
+def take_export(page: Page, studio: StudioProcess, folder: Path, run_id: str) -> None:
+    """The finished run's model as GGUF, with its proof opened."""
+    page.goto(f"{studio.url}/opd/{run_id}")
+    page.get_by_role("radiogroup", name="Form").get_by_text("GGUF").click()
+    page.get_by_role("button", name="Export as GGUF").click()
+    path = page.get_by_test_id("export-path")
+    expect(path).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    page.get_by_role("button", name=re.compile("Read back and compared")).click()
+    expect(page.get_by_text("equal bit for bit")).to_be_visible()
+    path.scroll_into_view_if_needed()
+    page.evaluate(HIDE_PLACES, [str(studio.folder), platform.platform()])
+    take(page, folder, "export-finished")
+
+
 def take_playground(page: Page, studio: StudioProcess, folder: Path, run_id: str) -> None:
     """The three models of a finished run, asked a held-out prompt."""
     visit(page, f"{studio.url}/runs/{run_id}/chat", "The models are not loaded")
@@ -138,12 +170,18 @@ def test_every_page_in_three_states(page: Page, studio: StudioProcess, folder: P
     page.goto(address)
     wait_for_verdict(page)
     take(page, folder, "distil-finished")
+    page.keyboard.press("Control+k")
+    page.get_by_role("dialog").wait_for()
+    take(page, folder, "palette")
+    page.keyboard.press("Escape")
+    spend(studio, run_id)
     take_pages(page, studio, folder, "finished")
     visit(page, f"{studio.url}/runs/{run_id}", "Configuration")
     page.get_by_role("tab", name="Answers").click()
     page.get_by_text("Answers to held-out prompts").wait_for()
     take(page, folder, "run-finished")
     take_playground(page, studio, folder, run_id)
+    take_export(page, studio, folder, run_id)
     visit(page, f"{studio.url}/datasets?id=demo-arithmetic", "First prompts")
     page.get_by_text("As the model reads them").click()
     page.get_by_text("the student writes from here").first.wait_for()
