@@ -32,15 +32,16 @@ TO_WEBP = """async ([png, quality]) => {
     return canvas.toDataURL('image/webp', quality).split(',')[1];
 }"""
 
-START_SECOND = """async () => {
+START = """async (changes) => {
     const { demo } = await (await fetch('/api/config/schema')).json();
-    const config = { ...demo, name: 'Another seed, half the steps', seed: 5, max_steps: demo.max_steps / 2 };
-    config.baseline = { ...demo.baseline, enabled: false };
+    const config = { ...demo, ...changes, baseline: { ...demo.baseline, enabled: false } };
     const headers = { 'x-opd': '1', 'content-type': 'application/json' };
-    const body = JSON.stringify({ request_id: 'screenshots-second', config });
+    const body = JSON.stringify({ request_id: 'screenshots-' + config.seed, config });
     const answer = await fetch('/api/opd/start', { method: 'POST', headers, body });
     if (!answer.ok) throw new Error(await answer.text());
 }"""
+SECOND = {"name": "Another seed, half the steps", "seed": 5, "max_steps": 100}
+TOO_FAST = {"name": "A learning rate that is too high", "seed": 6, "max_steps": 1000, "learning_rate": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +138,7 @@ def take_export(page: Page, studio: StudioProcess, folder: Path, run_id: str) ->
 def take_playground(page: Page, studio: StudioProcess, folder: Path, run_id: str) -> None:
     """The three models of a finished run, asked a held-out prompt."""
     visit(page, f"{studio.url}/runs/{run_id}/chat", "The models are not loaded")
+    take(page, folder, "playground-idle")
     page.get_by_role("button", name="Load the models").click()
     expect(page.get_by_role("listitem").filter(has_text="Ready")).to_have_count(3, timeout=RUN_TIMEOUT_MS)
     page.get_by_label("Your question").fill("Sales 29, growth 15. New sales?")
@@ -188,10 +190,21 @@ def test_every_page_in_three_states(page: Page, studio: StudioProcess, folder: P
     take(page, folder, "datasets-tokens")
 
     # A second run to compare with: the same start, another seed and half the steps.
-    page.evaluate(START_SECOND)
+    page.evaluate(START, SECOND)
     page.goto(studio.url)
     page.wait_for_url(re.compile(r"/opd/\d{8}-"))
     second = page.url.rsplit("/", 1)[1]
     expect(chip(page, "Done")).to_be_visible(timeout=RUN_TIMEOUT_MS)
     visit(page, f"{studio.url}/runs/compare?ids={run_id},{second}", "Settings that differ")
     take(page, folder, "compare-finished")
+
+    # One that goes wrong, stopped as its alarm advises.
+    page.evaluate(START, TOO_FAST)
+    page.goto(studio.url)
+    page.wait_for_url(re.compile(r"/opd/\d{8}-"))
+    stop = page.get_by_role("log").get_by_role("button", name="Stop and save").first
+    expect(stop).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    take(page, folder, "distil-alarm")
+    stop.click()
+    expect(chip(page, "Stopped")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    take(page, folder, "distil-stopped")

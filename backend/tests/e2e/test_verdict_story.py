@@ -7,14 +7,15 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from e2e.browser import wait_for_verdict
+from e2e.browser import RUN_TIMEOUT_MS, wait_for_verdict
 from e2e.studio_process import StudioProcess
-from opd.events import SampleRecorded, TokenScore
+from opd.events import Fix, RunFailure, SampleRecorded, TokenScore
+from opd.store.runs import RunStore
 from seeded_run import make_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-RUN = "told"
+RUN, STARVED = "told", "starved"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,6 +39,17 @@ def finished_run(studio: StudioProcess) -> None:
     )  # fmt: skip
     writer.close()
     run.end("done", step=120)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def starved_run(studio: StudioProcess) -> None:
+    """A run that had no memory left; the models that it names are gone."""
+    fixes = (
+        Fix(words="micro_batch_size: 2, for the same result", change={"micro_batch_size": 2}, same_result=True),
+        Fix(words="sampling.max_completion_tokens: 3", change={"sampling": {"max_completion_tokens": 3}}),
+    )
+    failure = RunFailure(code="out_of_memory", message="No memory was left.", hint="In this order: …", fixes=fixes)
+    make_run(studio.folder, STARVED, num_steps=20, finished=False).end("failed", step=20, error=failure)
 
 
 def answer(page: Page, title: str | re.Pattern[str]) -> Locator:
@@ -72,3 +84,24 @@ def test_answers_are_followed_from_before_over_each_step_to_the_teachers(page: P
     expect(answer(page, "Teacher")).to_contain_text("20+11=31")
     scrubber.press("End")
     expect(answer(page, "After")).to_contain_text("Step 120")
+
+
+def test_a_run_without_memory_offers_changes_and_goes_on_with_one(page: Page, studio: StudioProcess) -> None:
+    page.goto(f"{studio.url}/opd/{STARVED}")
+    expect(page.get_by_text("No memory was left.").first).to_be_visible()
+    offers = page.get_by_role("button", name=re.compile("^Set .*, and resume$"))
+    expect(offers).to_have_text(
+        [
+            "Set micro_batch_size: 2, for the same result, and resume",
+            "Set sampling.max_completion_tokens: 3, and resume",
+        ]
+    )
+    with page.expect_response(re.compile(f"/{STARVED}/resume$")) as answer:
+        offers.first.click()
+    assert answer.value.ok
+    assert RunStore(studio.folder).get(STARVED).config().micro_batch_size == 2
+    # It was at work again, with its change; what stops it now is another thing, and it says that.
+    card = page.get_by_role("region", name="Verdict")
+    expect(card.get_by_text("There is no file train.jsonl.")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    expect(card.get_by_text("No memory was left.")).to_have_count(0)
+    expect(offers).to_have_count(0)

@@ -303,6 +303,7 @@ function Next({ view, run, failure }: { view: RunView; run: RunDetail | undefine
             <Button
               key={fix.words}
               fullWidth
+              classNames={{ root: classes.offer, label: classes.offerLabel }}
               size={at === 0 ? "md" : "sm"}
               variant={at === 0 ? "filled" : "default"}
               leftSection={<IconResume size={16} />}
