@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -29,6 +32,14 @@ ADDRESSES = {
     "tour": "/opd?tour",
     "teachers": "/teachers",
     "settings": "/settings",
+}
+
+
+# What opens above a page.
+OVERLAYS: dict[str, Callable[[Page], None]] = {
+    "commands": lambda page: page.keyboard.press("Control+k"),
+    "keys": lambda page: page.keyboard.press("?"),
+    "deleting a run": lambda page: page.get_by_role("button", name=re.compile("^Delete")).first.click(),
 }
 
 
@@ -61,7 +72,13 @@ def test_no_serious_accessibility_issue_on_any_page_in_either_theme(page: Page, 
     page.get_by_text("As the model reads them").click()
     page.get_by_text("the student writes from here").first.wait_for()
     look("datasets as the model reads them")
-    assert found == {}
+    for name, open_it in OVERLAYS.items():
+        page.goto(f"{studio.url}/runs")
+        page.get_by_role("row").nth(1).wait_for()
+        open_it(page)
+        page.get_by_role("dialog").first.wait_for()
+        look(name)
+    assert found == {}, list(found.items())
 
 
 def test_keyboard_alone_reaches_everything(page: Page) -> None:

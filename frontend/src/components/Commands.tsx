@@ -96,6 +96,7 @@ export function Commands() {
       highlightQuery
       scrollable
       maxHeight={420}
+      attributes={{ content: { "aria-label": strings.nav.palette } }}
       searchProps={{ placeholder: strings.palette.placeholder, leftSection: <IconSearch />, "aria-label": strings.palette.placeholder }}
     />
     </>

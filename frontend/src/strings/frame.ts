@@ -5,6 +5,7 @@ export const frameStrings = {
     name: "OPD Studio",
     skip: "Skip to the content",
     loading: "Loading",
+    close: "Close",
     reload: "Reload the page",
     broken: "This page met an error of its own",
     brokenHint: "Runs go on in their own process. Reload the page; if it happens again, copy the diagnostics and report them.",

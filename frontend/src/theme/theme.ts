@@ -6,6 +6,8 @@ import {
   type MantineColorsTuple,
 } from "@mantine/core";
 
+import { strings } from "../strings";
+
 const petrol: MantineColorsTuple = [
   "#e8f6f4",
   "#cdeae6",
@@ -98,7 +100,14 @@ export const theme = createTheme({
       defaultProps: { openDelay: 350, multiline: true, maw: 280, events: { hover: true, focus: true, touch: true } },
     },
     Popover: { defaultProps: { shadow: "md", radius: "md" } },
-    Modal: { defaultProps: { centered: true, radius: "lg", overlayProps: { backgroundOpacity: 0.45 } } },
+    Modal: {
+      defaultProps: {
+        centered: true,
+        radius: "lg",
+        overlayProps: { backgroundOpacity: 0.45 },
+        closeButtonProps: { "aria-label": strings.app.close },
+      },
+    },
   },
 });
 
