@@ -332,7 +332,7 @@ def needed_keys(config: RunConfig) -> list[str]:
             with contextlib.suppress(ConfigError):  # the run says what is wrong with the id
                 needed.append(endpoint_of(model).key_name)
     models = [config.student.model, *([config.teacher.model] if config.teacher.type == "local" else [])]
-    if any(not Path(model).exists() for model in models):
+    if any(not os.path.exists(model) for model in models):
         needed.append("huggingface")
     return [provider for provider in dict.fromkeys(needed) if provider in VARIABLES]
 

@@ -167,8 +167,10 @@ def test_a_tokenizer_that_was_fetched_alone_is_found_and_is_no_model(
         find_tokenizer(str(tmp_path / "nowhere"))
 
 
-def test_the_home_of_somebody_who_does_not_exist_is_no_folder() -> None:
-    model = "~nobody-of-this-name/model"
+@pytest.mark.parametrize(
+    "model", ["~nobody-of-this-name/model", "/" + "far-too-long" * 100, "nul\0"], ids=["home", "long", "nul"]
+)
+def test_a_name_that_no_folder_can_have_is_no_folder(model: str) -> None:
     assert local_folder(model) is None
     with pytest.raises(ModelNotFoundError):
         find_model(model)

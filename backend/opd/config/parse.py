@@ -136,7 +136,7 @@ def resolve_paths(config: RunConfig, base: Path) -> RunConfig:
         if value is None:
             return None
         candidate = base / os.path.expanduser(value)
-        return str(candidate.resolve()) if candidate.exists() else value
+        return str(candidate.resolve()) if os.path.exists(candidate) else value
 
     data = config.data.model_copy(
         update={key: absolute(getattr(config.data, key)) for key in ("path", "test_path", "validation_path")}

@@ -64,7 +64,7 @@ def find_model(model: str, *, revision: str | None = None, progress: Progress | 
         UnsafeModelError: the folder holds something that must not be loaded.
     """
     folder = Path(os.path.expanduser(model))
-    if folder.is_dir():
+    if os.path.isdir(folder):  # no for a name that no folder can have, where `Path` raises
         folder = folder.resolve()
     elif _HUB_ID.fullmatch(model) and not model.startswith((".", "/")):
         folder = _download(model, revision, progress)
