@@ -64,12 +64,9 @@ def ensure() -> Path:
         skipped(f"Browser for the tests ({found})")
         return found
     if can_use_apt():
-        try:
-            apt_install("Browser for the tests", [_SHELL, "fonts-liberation"])
-        except StepFailedError:
-            if not found:
-                raise
-            say(f"  note: {_SHELL} could not be installed, so the tests drive {found}, which is slower")
+        _install(_SHELL)
+        if not find(os.environ):  # not every system has the shell as a package
+            _install("chromium")
         if found := find(os.environ):
             stamps.mark("browser", str(found))
             return found
@@ -81,6 +78,14 @@ def ensure() -> Path:
     step("Browser for the tests (Playwright)", [*command, "chromium"], env=variables(), hint=hint)
     answer = step("Browser's place", [PYTHON, "-c", _ASK_PLAYWRIGHT], env=variables(), hint=hint)
     return Path(answer.strip())
+
+
+def _install(package: str) -> None:
+    """Ask the system for it; where that fails the next way is tried."""
+    try:
+        apt_install("Browser for the tests", [package, "fonts-liberation"])
+    except StepFailedError:
+        say(f"  note: {package} could not be installed")
 
 
 def _shell_is_better_than(found: Path) -> bool:
