@@ -43,9 +43,9 @@ def keep_a_nurse() -> None:
                 self.pid = send_request(ours, _MODULE, args, more)
             os.waitpid(nurse, 0)
             self._child_created = True
-            self._close_pipe_fds(*more[9:15])  # type: ignore[attr-defined]  # private
+            self._close_pipe_fds(*more[9:15])  # type: ignore[attr-defined]  # private, and so in no stub
 
-    subprocess.Popen = Popen  # type: ignore[misc]  # that is the point
+    subprocess.Popen = Popen  # type: ignore[misc]  # the type is replaced, so that the run's code asks us
 
 
 def _wait_at_the_bedside(line: socket.socket, run: int) -> None:

@@ -20,6 +20,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
@@ -48,28 +49,39 @@ class WarmPopen(subprocess.Popen[Any]):
         if module is None:
             super()._execute_child(args, *more)  # type: ignore[misc]  # private, and so in no stub
             return
+        self._asking = threading.Lock()
         self._line = socket.socket(socket.AF_UNIX)
         self._line.connect(address())
         self.pid = send_request(self._line, module, args, more)
         self._child_created = True
-        self._close_pipe_fds(*more[9:15])  # type: ignore[attr-defined]  # private
+        self._close_pipe_fds(*more[9:15])  # type: ignore[attr-defined]  # private, and so in no stub
 
-    def _try_wait(self, wait_flags: int) -> tuple[int, int]:
+    def poll(self) -> int | None:
+        return super().poll() if self._line is None else self._end(0)
+
+    def wait(self, timeout: float | None = None) -> int:
         if self._line is None:
-            return super()._try_wait(wait_flags)  # type: ignore[misc,no-any-return]  # private
-        try:
-            told = self._line.recv(NUMBER.size, socket.MSG_DONTWAIT if wait_flags else 0)
-        except BlockingIOError:
-            return 0, 0
-        self._line.close()
-        if not told:  # the warm process is gone, and its forks with it
-            return self.pid, int(signal.SIGKILL)
-        return self.pid, NUMBER.unpack(told)[0]
+            return super().wait(timeout)
+        code = self._end(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return code
 
-    def _internal_poll(self, _deadstate: int | None = None, **options: Any) -> int | None:
-        if self._line is not None:
-            options["_waitpid"] = lambda _pid, flags: self._try_wait(flags)
-        return super()._internal_poll(_deadstate, **options)  # type: ignore[misc,no-any-return]  # private
+    def _end(self, timeout_s: float | None) -> int | None:
+        """The exit code, as the warm process tells it; None: not within the timeout, or another thread waits for it."""
+        if self.returncode is None and self._asking.acquire(timeout=-1 if timeout_s is None else timeout_s):
+            try:
+                if self.returncode is None and self._line is not None:
+                    self._line.settimeout(timeout_s)
+                    told = self._line.recv(NUMBER.size)
+                    self._line.close()
+                    # Nothing: the warm process is gone, and its forks with it.
+                    self.returncode = os.waitstatus_to_exitcode(NUMBER.unpack(told)[0]) if told else -signal.SIGKILL
+            except (BlockingIOError, TimeoutError):
+                pass
+            finally:
+                self._asking.release()
+        return self.returncode
 
 
 def send_request(line: socket.socket, module: str, args: Any, more: tuple[Any, ...]) -> int:
@@ -223,7 +235,7 @@ def _studio() -> NoReturn:
     """`python -m warm_interpreters studio …`: `opd`, whose runs are such forks."""
     from opd.cli import main
 
-    subprocess.Popen = WarmPopen  # type: ignore[misc]  # that is the point
+    subprocess.Popen = WarmPopen  # type: ignore[misc]  # the type is replaced, so that opd's code asks us
     main()
     raise AssertionError("the command line ends in an exit")
 
