@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
+from opd.evaluation.wording import percent
 from opd.events import Remedy
 
 Severity = Literal["info", "warning", "critical"]
@@ -118,7 +119,7 @@ def _truncated(trace: Trace) -> str | None:
     if not cut or _mean(cut) < 0.3 or min(cut) < 0.15:
         return None
     return (
-        f"{_mean(cut):.0%} of the completions of the last {len(cut)} steps hit the limit of "
+        f"{percent(_mean(cut))} of the completions of the last {len(cut)} steps hit the limit of "
         f"{trace.max_completion_tokens} tokens."
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from opd.config import GoldObjective
-from opd.errors import NotWaitedForError, TeacherAwayError
+from opd.errors import BudgetReachedError, NotWaitedForError, TeacherAwayError
 from opd.events import AlarmRaised, CheckpointSaved, RunResumed, StepLogged
 from opd.pipeline.answers_only.guide import private_texts
 from opd.pipeline.answers_only.training import answers_trainer
@@ -100,7 +100,7 @@ def distill(
         guard.look(found.step if found else 0)
         try:
             trainer.train(resume_from_checkpoint=str(found.path) if found else None)
-        except TeacherAwayError as error:
+        except (TeacherAwayError, BudgetReachedError) as error:
             # The step under way has changed nothing, so what the last one left is kept and gone on from.
             wished = reporter.stop_mode() if isinstance(error, NotWaitedForError) else None
             if wished != "discard" and trainer.state.global_step > (found.step if found else 0):

@@ -35,11 +35,30 @@ ADDRESSES = {
 }
 
 
-# What opens above a page.
-OVERLAYS: dict[str, Callable[[Page], None]] = {
-    "commands": lambda page: page.keyboard.press("Control+k"),
-    "keys": lambda page: page.keyboard.press("?"),
-    "deleting a run": lambda page: page.get_by_role("button", name=re.compile("^Delete")).first.click(),
+def open_copying(page: Page) -> None:
+    page.get_by_role("button", name="Use the example dataset").click()
+    page.get_by_role("button", name="Copy as").click()
+
+
+def open_numbers(page: Page) -> None:
+    page.get_by_role("button", name="More for Loss").click()
+    page.get_by_role("menuitem", name="Show the numbers").click()
+
+
+# What opens above a page: where, what is there then, and how.
+OVERLAYS: dict[str, tuple[str, str, Callable[[Page], None]]] = {
+    "commands": ("/runs", "dialog", lambda page: page.keyboard.press("Control+k")),
+    "keys": ("/runs", "dialog", lambda page: page.keyboard.press("?")),
+    "deleting a run": (
+        "/runs",
+        "dialog",
+        lambda page: page.get_by_role("button", name=re.compile("^Delete")).first.click(),
+    ),
+    "a chart's menu": ("/opd/seeded", "menu", lambda page: page.get_by_role("button", name="More for Loss").click()),
+    "a chart's numbers": ("/opd/seeded", "dialog", open_numbers),
+    "choosing a model": ("/opd", "listbox", lambda page: page.get_by_role("button", name="Teacher: ").click()),
+    "settings from YAML": ("/opd", "dialog", lambda page: page.get_by_role("button", name="Load from YAML").click()),
+    "copying the settings": ("/opd", "menu", open_copying),
 }
 
 
@@ -72,11 +91,11 @@ def test_no_serious_accessibility_issue_on_any_page_in_either_theme(page: Page, 
     page.get_by_text("As the model reads them").click()
     page.get_by_text("the student writes from here").first.wait_for()
     look("datasets as the model reads them")
-    for name, open_it in OVERLAYS.items():
-        page.goto(f"{studio.url}/runs")
-        page.get_by_role("row").nth(1).wait_for()
+    for name, (address, role, open_it) in OVERLAYS.items():
+        page.goto(studio.url + address)
+        page.wait_for_load_state("networkidle")
         open_it(page)
-        page.get_by_role("dialog").first.wait_for()
+        page.get_by_role(role).first.wait_for()  # type: ignore[arg-type]  # a role of the table above
         look(name)
     assert found == {}, list(found.items())
 

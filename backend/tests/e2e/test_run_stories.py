@@ -13,6 +13,7 @@ from e2e.browser import (
     chip,
     choose_model,
     plotted_steps,
+    serious_violations,
     set_number,
     wait_for_step,
 )
@@ -63,6 +64,8 @@ def test_four_clicks_to_a_running_run_which_holds_the_device_until_it_is_discard
 
     # Discarding asks first.
     page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("menuitem", name="Discard").wait_for()
+    assert serious_violations(page) == []
     page.get_by_role("menuitem", name="Discard").click()
     dialog = page.get_by_role("dialog", name="Discard this run?")
     dialog.get_by_role("button", name="Keep it running").click()

@@ -1,6 +1,7 @@
 """Pictures of every page in both themes, idle, running and finished. Only `make screenshots` runs this.
 
-A real demo run in a fresh studio; WebP, written by the browser itself, into $OPD_SCREENSHOTS_DIR. Look at them.
+Real runs in a fresh studio, one of them with a paid teacher: a provider on loopback that knows the task. WebP, written
+by the browser itself, into $OPD_SCREENSHOTS_DIR. Look at them.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ import base64
 import os
 import platform
 import re
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from e2e.browser import RUN_TIMEOUT_MS, chip, wait_for_step, wait_for_verdict
 from e2e.studio_process import StudioProcess
-from opd.pricing import NANO_PER_USD, Usage, typed_price
-from opd.store.money import CallRequest, Ledger, Reservation, request_key
+from fake_provider import FakeProvider
+from fake_provider.expert import ExpertBrain
 
 pytestmark = [pytest.mark.screenshots, pytest.mark.timeout(3600)]
 
@@ -39,9 +40,19 @@ START = """async (changes) => {
     const body = JSON.stringify({ request_id: 'screenshots-' + config.seed, config });
     const answer = await fetch('/api/opd/start', { method: 'POST', headers, body });
     if (!answer.ok) throw new Error(await answer.text());
+    return (await answer.json()).run_id;
 }"""
 SECOND = {"name": "Another seed, half the steps", "seed": 5, "max_steps": 100}
 TOO_FAST = {"name": "A learning rate that is too high", "seed": 6, "max_steps": 1000, "learning_rate": 0.3}
+MISPLACED = {"name": "A model that was moved", "seed": 7, "student": {"model": "~/models/my-student"}}
+PAID = {
+    "name": "Marked by a paid teacher",
+    "seed": 8,
+    "max_steps": 60,
+    "objective": {"type": "mark", "drafts": 128, "refresh_every": 20},
+    "expansion": {"num_prompts": 60},
+    "budget_usd": 0.02,
+}
 
 
 @pytest.fixture(scope="module")
@@ -106,19 +117,29 @@ def take_pages(page: Page, studio: StudioProcess, folder: Path, state: str) -> N
             page.goto(f"{studio.url}/settings")
 
 
-def spend(studio: StudioProcess, run_id: str) -> None:
-    """What a teacher behind an API would have cost this run, through the ledger as any call."""
-    price = typed_price("openai/gpt-4o-mini", 0.15, 0.60, on=datetime.now(UTC).date())
-    stages = {"expansion": (60, 75, 14), "answers": (179, 60, 180), "marking": (128, 260, 190)}  # calls, tokens of each
-    with Ledger(studio.folder / "money.db") as ledger:
-        ledger.set_run_cap(run_id, NANO_PER_USD)
-        for stage, (num_calls, num_in, num_out) in stages.items():
-            for number in range(num_calls):
-                key = request_key({"stage": stage, "number": number})
-                call = ledger.claim(CallRequest(key, run_id, stage, "openai/gpt-4o-mini", price, 1_000, 1_000))
-                assert isinstance(call, Reservation)
-                ledger.sent(call.call_id)
-                ledger.settle(call.call_id, Usage(input_tokens=num_in + number % 9, output_tokens=num_out), b"{}")
+def start(page: Page, studio: StudioProcess, changes: dict[str, Any]) -> str:
+    """Begin a run that differs from the demo by this and follow it; its id."""
+    run_id: str = page.evaluate(START, changes)
+    page.goto(f"{studio.url}/opd/{run_id}")
+    return run_id
+
+
+def take_paid(page: Page, studio: StudioProcess, folder: Path) -> str:
+    """A paid teacher's run until its cap, with the cap raised to its end, and what it has cost; its id."""
+    with FakeProvider(ExpertBrain()) as provider:
+        teacher = {
+            "type": "chat", "model": "local/expert", "base_url": f"{provider.url}/v1",
+            "input_usd_per_million": 0.15, "output_usd_per_million": 0.6,
+        }  # fmt: skip
+        run_id = start(page, studio, {**PAID, "teacher": teacher})
+        expect(chip(page, "Paused")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+        take(page, folder, "distil-paused")
+        page.get_by_role("textbox", name="New cap in US dollars").fill("1")
+        page.get_by_role("button", name="Raise the cap and resume").click()
+        expect(chip(page, "Done")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    visit(page, f"{studio.url}/costs", "Marked drafts")
+    take(page, folder, "costs-finished")
+    return run_id
 
 
 def take_export(page: Page, studio: StudioProcess, folder: Path, run_id: str) -> None:
@@ -176,7 +197,6 @@ def test_every_page_in_three_states(page: Page, studio: StudioProcess, folder: P
     page.get_by_role("dialog").wait_for()
     take(page, folder, "palette")
     page.keyboard.press("Escape")
-    spend(studio, run_id)
     take_pages(page, studio, folder, "finished")
     visit(page, f"{studio.url}/runs/{run_id}", "Configuration")
     page.get_by_role("tab", name="Answers").click()
@@ -189,22 +209,23 @@ def test_every_page_in_three_states(page: Page, studio: StudioProcess, folder: P
     page.get_by_text("the student writes from here").first.wait_for()
     take(page, folder, "datasets-tokens")
 
-    # A second run to compare with: the same start, another seed and half the steps.
-    page.evaluate(START, SECOND)
-    page.goto(studio.url)
-    page.wait_for_url(re.compile(r"/opd/\d{8}-"))
-    second = page.url.rsplit("/", 1)[1]
+    # Others to compare with: the same start, another seed and half the steps; a teacher that is paid.
+    second = start(page, studio, SECOND)
     expect(chip(page, "Done")).to_be_visible(timeout=RUN_TIMEOUT_MS)
-    visit(page, f"{studio.url}/runs/compare?ids={run_id},{second}", "Settings that differ")
+    paid = take_paid(page, studio, folder)
+    visit(page, f"{studio.url}/runs/compare?ids={run_id},{second},{paid}", "Settings that differ")
     take(page, folder, "compare-finished")
 
-    # One that goes wrong, stopped as its alarm advises.
-    page.evaluate(START, TOO_FAST)
-    page.goto(studio.url)
-    page.wait_for_url(re.compile(r"/opd/\d{8}-"))
+    # One that goes wrong, stopped as its alarm advises, and one that cannot begin.
+    start(page, studio, TOO_FAST)
     stop = page.get_by_role("log").get_by_role("button", name="Stop and save").first
     expect(stop).to_be_visible(timeout=RUN_TIMEOUT_MS)
     take(page, folder, "distil-alarm")
     stop.click()
     expect(chip(page, "Stopped")).to_be_visible(timeout=RUN_TIMEOUT_MS)
     take(page, folder, "distil-stopped")
+    start(page, studio, MISPLACED)
+    expect(chip(page, "Failed")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    take(page, folder, "distil-failed")
+    visit(page, f"{studio.url}/runs", "Failed")
+    take(page, folder, "runs-finished")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fake_provider import BundledBrain, CountingBrain, FakeProvider, Spoken
+from fake_provider.expert import ExpertBrain
 from opd.config import RunConfig, parse_config
 from opd.demo.bundled import student_dir
 from opd.demo.task import held_out_prompts, train_prompts
@@ -96,6 +97,38 @@ def test_paused_at_the_cap_and_resumed_above_it(data: Path, brain: BundledBrain)
         with Ledger(data / "money.db") as ledger:
             assert audit(ledger) == []
     assert not [path for path in data.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+
+
+def test_a_pause_at_the_cap_loses_no_step_and_changes_nothing(data: Path) -> None:
+    marking: dict[str, Any] = {
+        "objective": {"type": "mark", "drafts": 8, "refresh_every": 2}, "on_policy_fraction": 1.0,
+        "answers": {"per_prompt": 1}, "max_steps": 6, "batch_size": 4,
+    }  # fmt: skip
+
+    def settings_for(provider: FakeProvider, cap_usd: float) -> RunConfig:
+        found = config(data, provider.url, **marking, budget_usd=cap_usd)
+        # a long reply, which is what is held for each call, costs little beside what is sent
+        teacher = found.teacher.model_copy(update={"output_usd_per_million": 0.1})
+        return found.model_copy(update={"teacher": teacher})
+
+    with FakeProvider(ExpertBrain()) as provider:
+        whole = RunStore(data / "whole").create(settings_for(provider, 1.0))
+        assert run_folder(whole) == 0, (whole.path / "exit.json").read_text()
+        with Ledger(data / "whole" / "money.db") as ledger:
+            cap = 0.8 * sum(row.spent_nano_usd for row in costs(ledger)) / NANO_PER_USD
+    with FakeProvider(ExpertBrain()) as provider:
+        settings = settings_for(provider, cap)
+        capped = RunStore(data / "capped").create(settings)
+        assert run_folder(capped) == 1
+        paused = capped.summary()
+        assert paused.finished is not None
+        assert paused.finished.error is not None
+        assert (paused.finished.error.code, paused.checkpoint_step) == ("budget_reached", paused.step)
+        assert 0 < paused.step < 6
+        set_budget(data / "capped", capped.run_id, settings, 1.0)
+        assert run_folder(capped) == 0, (capped.path / "exit.json").read_text()
+    files = [run.path / "student" / "model.safetensors" for run in (whole, capped)]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 class SlowAfter(CountingBrain):

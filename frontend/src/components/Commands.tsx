@@ -18,6 +18,11 @@ import { useStart } from "./useStart";
 const SEQUENCE_MS = 1200;
 const NUM_RUNS = 8;
 
+/** What Enter will do is marked from the start, as it is after the first letter: Mantine has a key for it, no call. */
+function markFirst(search: HTMLInputElement | null) {
+  if (search) requestAnimationFrame(() => search.dispatchEvent(new KeyboardEvent("keydown", { code: "ArrowDown", bubbles: true })));
+}
+
 export function Commands() {
   const [keysOpen, setKeysOpen] = useState(false);
   const onKeys = () => setKeysOpen(true);
@@ -97,7 +102,7 @@ export function Commands() {
       scrollable
       maxHeight={420}
       attributes={{ content: { "aria-label": strings.nav.palette } }}
-      searchProps={{ placeholder: strings.palette.placeholder, leftSection: <IconSearch />, "aria-label": strings.palette.placeholder }}
+      searchProps={{ ref: markFirst, placeholder: strings.palette.placeholder, leftSection: <IconSearch />, "aria-label": strings.palette.placeholder }}
     />
     </>
   );

@@ -61,6 +61,21 @@ describe("numbers as people read them", () => {
     expect([1e-4, 3e-4, 2.5e-5, 1e-3].map(format.learningRate)).toEqual(["1e-4", "3e-4", "2.5e-5", "1e-3"]);
   });
 
+  it("writes a column of amounts with the same digits, and nothing as a dash", () => {
+    const cents = format.nanoUsdColumn([21e6, 0, 1_250e6]);
+    expect([21e6, 0, 1_250e6].map(cents)).toEqual(["$0.02", "–", "$1.25"]);
+    const parts = format.nanoUsdColumn([21e6, 1.2e6, 0]);
+    expect([21e6, 1.2e6, 22.2e6].map(parts)).toEqual(["$0.0210", "$0.0012", "$0.0222"]);
+    expect(format.nanoUsdColumn([1000])(1000)).toBe("$0.0000010");
+  });
+
+  it("names days and months", () => {
+    expect(format.day("2027-01-14")).toBe("14 Jan 2027");
+    expect(format.day(null)).toBe("–");
+    expect(format.day("soon")).toBe("soon");
+    expect(format.month("2026-11")).toBe("November 2026");
+  });
+
   it("takes the last part of a model's id, on every system", () => {
     expect(format.modelName("Qwen/Qwen3-0.6B")).toBe("Qwen3-0.6B");
     expect(format.modelName("C:\\models\\student\\")).toBe("student");

@@ -116,6 +116,17 @@ export function usd(amount: Maybe): string {
   return `$${amount.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
 }
 
+/** Amounts that stand in one column, in integer nano-dollars: all with the digits that the smallest of them needs. */
+export function nanoUsdColumn(amounts: number[]): (amount: number) => string {
+  const dollars = amounts.filter((amount) => amount !== 0).map((amount) => Math.abs(amount) / 1e9);
+  const digits = dollars.some((amount) => amount < 0.01) ? 4 : 2;
+  return (amount) => {
+    if (amount === 0) return DASH;
+    if (Math.abs(amount) / 1e9 < 0.5 * 10 ** -digits) return usd(amount / 1e9);
+    return `$${(amount / 1e9).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits })}`;
+  };
+}
+
 /** Integer nano-dollars, as the ledger counts. */
 export function nanoUsd(amount: Maybe): string {
   return usd(isNumber(amount) ? amount / 1e9 : amount);
@@ -139,6 +150,20 @@ export function moment(unixSeconds: Maybe): string {
     hour: "2-digit",
     minute: "2-digit",
   });
+}
+
+/** A date of the calendar as people write it: 2027-01-14 is 14 Jan 2027. */
+export function day(iso: string | null | undefined): string {
+  const date = iso ? new Date(`${iso.slice(0, 10)}T00:00:00Z`) : null;
+  if (!date || Number.isNaN(date.getTime())) return iso || DASH;
+  return date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+}
+
+/** A month with its name: 2026-11 is November 2026. */
+export function month(iso: string): string {
+  const date = new Date(`${iso}-01T00:00:00Z`);
+  if (Number.isNaN(date.getTime())) return iso;
+  return date.toLocaleDateString("en-GB", { month: "long", year: "numeric", timeZone: "UTC" });
 }
 
 /** A moment as the local time of day: 15:22:07. */

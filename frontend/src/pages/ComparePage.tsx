@@ -12,7 +12,7 @@ import { CHARTS } from "../components/run/chartCatalogue";
 import { EmptyState } from "../components/ui/EmptyState";
 import { IconCompare } from "../components/ui/icons";
 import { StateChip } from "../components/ui/StateChip";
-import { learningRate, signed, usd, value } from "../lib/format";
+import { DASH, learningRate, signed, usd, value } from "../lib/format";
 import { seriesFromBuckets } from "../lib/series";
 import { strings } from "../strings";
 import classes from "./ComparePage.module.css";
@@ -64,6 +64,11 @@ interface Props {
   ids: string[];
 }
 
+/** The colour of a run's curves. */
+function Swatch({ at }: { at: number }) {
+  return <span className={classes.swatch} style={{ background: color(at) }} />;
+}
+
 function nameOf(data: Comparison, id: string): string {
   return data.runs.find((run) => run.run_id === id)?.name ?? id;
 }
@@ -77,10 +82,16 @@ function Runs({ data, ids }: Props) {
         <thead>
           <tr>
             <th scope="col">{words.run}</th>
-            <th scope="col">{words.gained}</th>
-            <th scope="col">{words.overImitation}</th>
-            <th scope="col">{words.spent}</th>
-            <th scope="col" title={words.perPointHelp}>
+            <th scope="col" className={page.right}>
+              {words.gained}
+            </th>
+            <th scope="col" className={page.right}>
+              {words.overImitation}
+            </th>
+            <th scope="col" className={page.right}>
+              {words.spent}
+            </th>
+            <th scope="col" className={page.right} title={words.perPointHelp}>
               {words.perPoint}
             </th>
             <th scope="col">{words.verdict}</th>
@@ -94,21 +105,25 @@ function Runs({ data, ids }: Props) {
             return (
               <tr key={id}>
                 <td>
-                  <span className={classes.swatch} style={{ background: color(ids.indexOf(id)) }} />
-                  <Link to={`/opd/${id}`} className={page.nameLink}>
-                    {nameOf(data, id)}
-                  </Link>
-                  <span className={page.sub}>{id}</span>
+                  <div className={classes.named}>
+                    <Swatch at={ids.indexOf(id)} />
+                    <div>
+                      <Link to={`/opd/${id}`} className={page.nameLink}>
+                        {nameOf(data, id)}
+                      </Link>
+                      <span className={page.sub}>{id}</span>
+                    </div>
+                  </div>
                 </td>
-                <td className={classes.figure}>
+                <td className={page.right}>
                   <Gap gap={outcome.gain_points} />
                   {metric && <span className={page.sub}>{words.pointsOf(metric)}</span>}
                 </td>
-                <td className={classes.figure}>
+                <td className={page.right}>
                   <Gap gap={outcome.gain_over_sft_points} />
                 </td>
-                <td className={classes.figure}>{usd(outcome.spent_usd)}</td>
-                <td className={classes.figure}>{usd(outcome.usd_per_point)}</td>
+                <td className={page.right}>{usd(outcome.spent_usd)}</td>
+                <td className={page.right}>{outcome.spent_usd ? usd(outcome.usd_per_point) : DASH}</td>
                 <td>
                   {run && <StateChip state={run.state} />}
                   <span className={page.sub}>{outcome.headline || words.none}</span>
@@ -126,7 +141,7 @@ const points = (number: number) => signed(number.toFixed(1), number);
 
 /** Points with their 95 % interval. */
 function Gap({ gap }: { gap: Interval | null }) {
-  if (!gap) return <span className="faint">–</span>;
+  if (!gap) return <span className="faint">{DASH}</span>;
   return (
     <>
       {points(gap.mean)}
@@ -254,8 +269,10 @@ function Head({ first, data, ids }: Props & { first: string }) {
         <th scope="col">{first}</th>
         {ids.map((id, at) => (
           <th key={id} scope="col">
-            <span className={classes.swatch} style={{ background: color(at) }} />
-            {nameOf(data, id)}
+            <div className={classes.named}>
+              <Swatch at={at} />
+              {nameOf(data, id)}
+            </div>
           </th>
         ))}
       </tr>
@@ -264,7 +281,7 @@ function Head({ first, data, ids }: Props & { first: string }) {
 }
 
 function show(found: unknown): string {
-  if (found === null || found === undefined || found === "") return "–";
+  if (found === null || found === undefined || found === "") return DASH;
   if (typeof found === "number" && found !== 0 && Math.abs(found) < 0.001) return learningRate(found);
   return typeof found === "object" ? JSON.stringify(found) : String(found);
 }

@@ -10,7 +10,7 @@ import { Pending } from "../components/Pending";
 import { EmptyState } from "../components/ui/EmptyState";
 import { IconCoins, IconDownload } from "../components/ui/icons";
 import { saveFile } from "../components/ui/saveFile";
-import { count, DASH, nanoUsd } from "../lib/format";
+import { count, month as monthName, nanoUsd, nanoUsdColumn } from "../lib/format";
 import { strings } from "../strings";
 import classes from "./CostsPage.module.css";
 import page from "./page.module.css";
@@ -33,12 +33,12 @@ export function CostsPage() {
         <div className={page.aside}>
           <Select
             size="sm"
-            w={150}
+            w={170}
             aria-label={t.month}
             allowDeselect={false}
             value={month}
             onChange={(value) => setMonth(value ?? ALL)}
-            data={[{ value: ALL, label: t.all }, ...months.map((value) => ({ value, label: value }))]}
+            data={[{ value: ALL, label: t.all }, ...months.map((value) => ({ value, label: monthName(value) }))]}
           />
           <Button component="a" href={address} download="costs.csv" variant="default" size="sm" leftSection={<IconDownload size={14} />}>
             {t.csv}
@@ -91,18 +91,19 @@ function Totals({ rows }: { rows: Cost[] }) {
 function Table({ rows }: { rows: Cost[] }) {
   const { data } = useListRunsQuery({});
   const names = new Map(data?.items.map((run) => [run.run_id, run.name]));
+  const column = (key: keyof Cost) => nanoUsdColumn(rows.map((row) => Number(row[key])));
   const numbers: [string, keyof Cost, (value: number) => string][] = [
     [t.calls, "num_calls", count],
     [t.hits, "num_hits", count],
     [t.input, "input_tokens", count],
     [t.output, "output_tokens", count],
-    [t.spent, "spent_nano_usd", nanoUsd],
-    [t.uncertain, "held_nano_usd", (nano) => (nano ? nanoUsd(nano) : DASH)],
-    [t.saved, "saved_nano_usd", (nano) => (nano ? nanoUsd(nano) : DASH)],
+    [t.spent, "spent_nano_usd", column("spent_nano_usd")],
+    [t.uncertain, "held_nano_usd", column("held_nano_usd")],
+    [t.saved, "saved_nano_usd", column("saved_nano_usd")],
   ];
   return (
     <section className={`${page.card} ${page.scrollX}`} aria-label={t.title}>
-      <table className={`${page.table} ${classes.table} num`}>
+      <table className={`${page.table} ${classes.table}`}>
         <thead>
           <tr>
             <th scope="col">{t.run}</th>

@@ -93,7 +93,7 @@ export function RunPage() {
         </Tabs.Panel>
         <Tabs.Panel value="samples">
           {view && (
-            <Samples samples={view.samples} isDone={view.state === "done"} />
+            <Samples samples={view.samples} state={view.state} />
           )}
         </Tabs.Panel>
         <Tabs.Panel value="taught">
@@ -117,7 +117,7 @@ function Files({ files }: { files: { name: string; num_bytes: number }[] }) {
   if (files.length === 0) return <EmptyState title={strings.detail.noFiles} />;
   return (
     <div className={page.card}>
-      <table className={`${page.table} num`}>
+      <table className={page.table}>
         <tbody>
           {files.map((file) => (
             <tr key={file.name}>

@@ -56,7 +56,7 @@ export function RunRow({ run, now, knownTags, isChosen, isFull, onChoose, onTag,
         </Link>
         <span className={page.sub}>
           {modelName(run.student)} ← {modelName(run.teacher)} ·{" "}
-          <Link to={`/runs/${run.run_id}`} className="faint">
+          <Link to={`/runs/${run.run_id}`} className={`faint ${classes.id}`}>
             {run.run_id}
           </Link>
         </span>

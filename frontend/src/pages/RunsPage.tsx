@@ -56,7 +56,7 @@ export function RunsPage() {
         <div className={page.aside}>
           <TextInput
             size="sm"
-            w={220}
+            w={244}
             leftSection={<IconSearch size={14} />}
             placeholder={strings.runs.filter}
             aria-label={strings.runs.filter}

@@ -7,7 +7,7 @@ import { Pending } from "../components/Pending";
 import { Scenarios } from "../components/run/Scenarios";
 import { EmptyState } from "../components/ui/EmptyState";
 import { IconSearch, IconTeacher } from "../components/ui/icons";
-import { bytes, DASH, shortCount } from "../lib/format";
+import { bytes, DASH, day, shortCount } from "../lib/format";
 import { wordFor } from "../lib/words";
 import { strings } from "../strings";
 import page from "./page.module.css";
@@ -41,7 +41,7 @@ export function TeachersPage() {
             {strings.teachers.localHint}
           </p>
           <div className={`${page.card} ${page.scrollX}`}>
-            <table className={`${page.table} num`}>
+            <table className={page.table}>
               <thead>
                 <tr>
                   <th scope="col">{strings.teachers.model}</th>
@@ -95,10 +95,10 @@ export function TeachersPage() {
             </div>
           </div>
           <p className="dim" style={{ marginBottom: 8 }}>
-            {strings.teachers.cloudHint(date)}
+            {strings.teachers.cloudHint(day(date))}
           </p>
           <div className={`${page.card} ${page.scrollX}`}>
-            <table className={`${page.table} num`}>
+            <table className={page.table}>
               <thead>
                 <tr>
                   <th scope="col">{strings.teachers.model}</th>
@@ -130,7 +130,7 @@ export function TeachersPage() {
                     <td className={page.right}>{perMillion(model.cached_input_usd_per_million)}</td>
                     <td className={page.right}>{perMillion(model.output_usd_per_million)}</td>
                     <td className={page.right}>{shortCount(model.context_tokens)}</td>
-                    <td>{model.retires ?? DASH}</td>
+                    <td style={{ whiteSpace: "nowrap" }}>{day(model.retires)}</td>
                   </tr>
                 ))}
               </tbody>

@@ -35,6 +35,7 @@ export const chartsStrings = {
     reset: "Show the whole run",
     zoomHint: "Drag across a chart to zoom, double-click to reset",
     waiting: "Curves appear with the first step",
+    none: "This run ended before its first step",
     dip: "Accuracy usually dips before it rises: at first the student gives up habits that worked now and then, before the teacher's way carries it further. Reverse KL is the curve to watch meanwhile.",
     baselineStage: "These curves belong to the SFT baseline, one for each learning rate that it tries. Your student's are under Distilling.",
   },

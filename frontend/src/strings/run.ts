@@ -29,7 +29,7 @@ export const runStrings = {
       doing: "A short supervised stage on the teacher's answers, so that the student starts in the right format.",
     },
     baseline: {
-      name: "SFT baseline", short: "SFT baseline",
+      name: "SFT baseline", short: "Baseline",
       doing: "A copy of the student imitates the teacher's answers for the same number of steps. It is there to be beaten; your model is not touched.",
     },
     distilling: {
@@ -58,6 +58,7 @@ export const runStrings = {
     samples: "Answers to held-out prompts",
     samplesHint: "The same prompts, answered again as the run goes on.",
     samplesNone: "The first answers are recorded when the student has been measured.",
+    samplesNever: "None were recorded.",
     before: "Before",
     now: "Now",
     after: "After",

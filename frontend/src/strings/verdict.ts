@@ -45,7 +45,7 @@ export const verdictStrings = {
     resumeHint: (step: number) => `Goes on from the checkpoint of step ${count(step)}.`,
     resumeFromStart: "There is no checkpoint yet: begins again at step 1.",
     capReached: (spent: string, held: string, cap: string) =>
-      `The spend cap is reached: ${spent} spent and ${held} held, of ${cap}. What was paid is kept and not asked for again.`,
+      `${spent} of ${cap} are spent${held && `, and ${held} held`}. What was paid is kept and not asked for again.`,
     newCapUsd: "New cap in US dollars",
     newCapTokens: "New cap in tokens",
     tokens: (number: string) => `${number} tokens`,
@@ -59,6 +59,8 @@ export const verdictStrings = {
     interruptedText: "The run's process ended without saying why: the machine was switched off, or it was killed. Nothing that was saved is lost.",
     failedTitle: "Failed",
     pausedTitle: "Paused",
+    pausedSavedText: (step: number) =>
+      `Paused at step ${count(step)}. A checkpoint is saved, and what the teacher has answered is kept.`,
     pausedText: "Paused before the first checkpoint. What the teacher has answered is kept.",
     noVerdict: "This run ended without a verdict.",
     facts: "This run",

@@ -99,6 +99,8 @@ export const theme = createTheme({
     Tooltip: {
       defaultProps: { openDelay: 350, multiline: true, maw: 280, events: { hover: true, focus: true, touch: true } },
     },
+    // The placeholder that takes the first focus is a child that no menu may have; the first item takes it instead.
+    Menu: { defaultProps: { withInitialFocusPlaceholder: false } },
     Popover: { defaultProps: { shadow: "md", radius: "md" } },
     Modal: {
       defaultProps: {

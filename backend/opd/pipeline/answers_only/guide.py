@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from opd.data_loader import PromptRecord
+from opd.evaluation.wording import percent
 from opd.pipeline.answers_only.desk import STRUCTURED_TOKENS, chat_of, instruct, last_words, question_of, tell
 from opd.pipeline.measuring import Measurements
 from opd.pipeline.workbench import Workbench
@@ -101,7 +102,7 @@ def _reached(found: Headroom) -> str:
     if found.plain < 0 or found.with_guide < 0:
         plain, helped = -found.plain, -found.with_guide
         return f"gives a token of the teacher's answers {plain:.2f} nats without and {helped:.2f} with them"
-    return f"is right in {found.plain:.0%} of prompts without and {found.with_guide:.0%} with them"
+    return f"is right in {percent(found.plain)} of prompts without and {percent(found.with_guide)} with them"
 
 
 def _write(bench: Workbench) -> dict[str, Any]:

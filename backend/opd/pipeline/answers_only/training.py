@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from opd.config import ContrastObjective, GuidedObjective, ImitationObjective, MarkObjective
+from opd.evaluation.wording import percent
 from opd.pipeline.answers_only.desk import tell
 from opd.pipeline.answers_only.guide import headroom, tell_guide, write_guide
 from opd.pipeline.answers_only.marks import TeacherMarks
@@ -66,7 +67,7 @@ def tell_training(bench: Workbench, steps: int) -> None:
             TeacherMarks(bench).tell()
         case ContrastObjective():
             words = f"Told the teacher's answers to {num:,} prompts from the student's own texts for {steps:,} steps"
-            tell(bench, "contrast", f"{words}, {share:.0%} of them written at that very step.")
+            tell(bench, "contrast", f"{words}, {percent(share)} of them written at that very step.")
         case _:
             words = f"Learned for {steps:,} steps to write without the guide as the untrained student writes with it."
             tell(bench, "guided", words)

@@ -72,9 +72,11 @@ def _month_scope(db: sqlite3.Connection, month: str) -> str:
 def _require_room(db: sqlite3.Connection, scope: str, worst: int) -> None:
     cap, held, spent = db.execute("SELECT cap, held, spent FROM budgets WHERE scope = ?", (scope,)).fetchone()
     if cap is not None and spent + held + worst > cap:
+        whose = f"budget of {scope.removeprefix('month:')}" if scope.startswith("month:") else "run's spend cap"
+        under_way = f", ${held / 1e9:.4f} held for calls under way" if held else ""
         raise BudgetReachedError(
-            f"The budget {scope} is reached: ${cap / 1e9:.6f} allowed, ${spent / 1e9:.6f} spent, "
-            f"${held / 1e9:.6f} held, and the next call may cost ${worst / 1e9:.6f}.",
+            f"The {whose} is reached: ${spent / 1e9:.4f} of ${cap / 1e9:.4f} spent{under_way}, and the next call may "
+            f"cost up to ${worst / 1e9:.4f}.",
             hint="Raise the cap and resume; nothing that was paid is asked for again.",
             details={"scope": scope, "cap_nano_usd": cap, "spent_nano_usd": spent, "held_nano_usd": held,
                      "next_nano_usd": worst},

@@ -82,7 +82,6 @@ export function SeriesChart(props: SeriesChartProps) {
       <figcaption className={classes.head}>
         <span className={classes.title} title={help}>
           {title}
-          {unit && <span className={classes.unit}>{unit}</span>}
         </span>
         <span className={`${classes.readout} num`}>{readoutOf(readout, props)}</span>
         <span className={classes.tools}>
@@ -140,6 +139,7 @@ export function SeriesChart(props: SeriesChartProps) {
         onKeyDown={onKeyDown}
       >
         <div ref={host} className={classes.canvas} />
+        {unit && <span className={classes.unit}>{unit}</span>}
         {isEmpty && <span className={classes.empty}>{strings.chart.empty}</span>}
       </div>
       <span className="visually-hidden" aria-live="polite">

@@ -189,7 +189,7 @@ export class SeriesPlot {
     return {
       width: Math.max(20, this.element.clientWidth),
       height: Math.max(20, this.element.clientHeight),
-      padding: [8, 12, 0, 0],
+      padding: [20, 12, 0, 0],
       legend: { show: false },
       scales: {
         x: { time: false, range: (_, low, high) => range ?? padded(low, high) },

@@ -4,7 +4,7 @@ import { useState } from "react";
 
 import { useGetMonthBudgetQuery, useSetMonthBudgetMutation } from "../../api";
 import { problemOf } from "../../api/errors";
-import { nanoUsd } from "../../lib/format";
+import { month, nanoUsd } from "../../lib/format";
 import { strings } from "../../strings";
 import { Notice } from "../ui/Notice";
 import classes from "./costs.module.css";
@@ -25,7 +25,7 @@ export function MonthBudget() {
     <section className={classes.budget}>
       <p className="dim">{t.budgetHint}</p>
       <p className={`${classes.used} num`}>
-        <span>{t.thisMonth(data.month)}</span>
+        <span>{t.thisMonth(month(data.month))}</span>
         <strong>{cap === null ? nanoUsd(used) : t.ofCap(nanoUsd(used), nanoUsd(cap))}</strong>
       </p>
       {cap !== null && <Progress value={cap === 0 ? 100 : Math.min(100, (100 * used) / cap)} aria-label={t.budget} />}

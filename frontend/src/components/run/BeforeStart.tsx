@@ -137,7 +137,7 @@ function Checks({ items, isLoading }: { items: PreflightItem[]; isLoading: boole
   const open = items.filter((item) => item.status !== "ok").toSorted((a, b) => rank(a) - rank(b));
   return (
     <>
-      <p className={`${classes.tally} num`} aria-live="polite">
+      <p className={classes.tally} aria-live="polite">
         <span>{strings.before.checks}</span>
         <span data-status="ok">{strings.before.ok(number("ok"))}</span>
         {number("warn") > 0 && <span data-status="warn">{strings.before.warn(number("warn"))}</span>}
@@ -252,11 +252,11 @@ function Memory({ memory }: { memory: NonNullable<Estimate["memory"]> }) {
           />
         ))}
       </Progress.Root>
-      <ul className={`${side.legend} num`}>
+      <ul className={side.legend}>
         {parts.map((part, at) => (
           <li key={part.name}>
             <span className={side.legendMark} style={{ background: PART_COLORS[at % PART_COLORS.length] }} />
-            {part.name} <span className="faint">{bytes(part.num_bytes)}</span>
+            {part.name} <span className="faint num">{bytes(part.num_bytes)}</span>
           </li>
         ))}
       </ul>

@@ -10,10 +10,11 @@ import { SeriesChart } from "../charts/SeriesChart";
 import type { ChartLine, XAxis } from "../charts/uplotAdapter";
 import { readPreference, writePreference } from "../preferences";
 import { type ChartSpec, chartsFor, type Stage } from "./chartCatalogue";
+import { isOver } from "./derive";
 import classes from "./ChartGrid.module.css";
 
 const DEFAULT_SMOOTHING = 0.8;
-const HEIGHT = 148;
+const HEIGHT = 158;
 const EXPANDED_HEIGHT = 400;
 const ZOOM_POINTS = 2000;
 
@@ -51,22 +52,24 @@ export function ChartGrid({ view }: { view: RunView }) {
   const shown = charts.filter((chart) => (expanded ? chart.id === expanded : showAll || chart.isKey));
   const series = useZoomed(view, axis === STEPS ? range : null);
 
-  if (charts.length === 0) return <p className={classes.chartsEmpty}>{strings.charts.waiting}</p>;
+  if (charts.length === 0) return <p className={classes.chartsEmpty}>{isOver(view.state) ? strings.charts.none : strings.charts.waiting}</p>;
   return (
     <section aria-label={strings.charts.title}>
       <div className={classes.toolbar}>
         {stages.length > 1 && (
-          <SegmentedControl
-            size="xs"
-            value={stage}
-            aria-label={strings.charts.title}
-            data={stages.map((name) => ({ value: name, label: STAGE_NAMES[name] }))}
-            onChange={(value) => {
-              setWantedStage(value as Stage);
-              setExpanded(null);
-              setRange(null);
-            }}
-          />
+          <div className={classes.stages}>
+            <SegmentedControl
+              size="xs"
+              value={stage}
+              aria-label={strings.charts.title}
+              data={stages.map((name) => ({ value: name, label: STAGE_NAMES[name] }))}
+              onChange={(value) => {
+                setWantedStage(value as Stage);
+                setExpanded(null);
+                setRange(null);
+              }}
+            />
+          </div>
         )}
         <SegmentedControl
           size="xs"
@@ -97,13 +100,12 @@ export function ChartGrid({ view }: { view: RunView }) {
             min={0}
             max={0.98}
             step={0.02}
-            label={null}
+            label={(value) => value.toFixed(2)}
             thumbLabel={strings.charts.smoothing}
             value={smoothing}
             onChange={setSmoothing}
             onChangeEnd={(value) => writePreference("smoothing", String(value))}
           />
-          <span className={`${classes.smoothingValue} num`}>{smoothing.toFixed(2)}</span>
         </div>
         {range && (
           <Button size="compact-xs" variant="light" onClick={() => setRange(null)}>

@@ -114,12 +114,12 @@ function TimeSplit({ view }: { view: RunView }) {
           />
         ))}
       </div>
-      <ul className={`${side.legend} num`}>
+      <ul className={side.legend}>
         {parts.map((part, at) => (
           <li key={part.name}>
             <span className={side.legendMark} style={{ background: COLORS[at % COLORS.length] }} />
             {strings.now.phases[part.name] ?? part.name}{" "}
-            <span className="faint">{percent(part.seconds / total, 0)}</span>
+            <span className="faint num">{percent(part.seconds / total, 0)}</span>
           </li>
         ))}
       </ul>

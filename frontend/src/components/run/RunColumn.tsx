@@ -33,7 +33,7 @@ export function RunColumn({ view, name, config, onRetry }: Props) {
           <ChartGrid view={view} />
         </Suspense>
         {showDip && <p className={charts.explain}>{strings.charts.dip}</p>}
-        <Samples samples={view.samples} isDone={view.state === "done"} />
+        <Samples samples={view.samples} state={view.state} />
         <section className={classes.block}>
           <div className={classes.blockHead}>
             <h2>{strings.run.events}</h2>

@@ -45,7 +45,7 @@ export function RunHeader({ view, name, config, onRetry }: Props) {
       <Track steps={steps} />
       <div className={classes.doingRow}>
         <p className={classes.doing}>
-          {doing ?? (summary.finished?.reason || (view.state && strings.run.ended[view.state]) || "")}
+          {doing ?? endedWords(view)}
         </p>
         <p className={`${classes.progress} num`}>
           {counted ? (
@@ -64,6 +64,12 @@ export function RunHeader({ view, name, config, onRetry }: Props) {
       <Announcer view={view} />
     </header>
   );
+}
+
+/** How it ended, in a word; a stopped run's reason is told beside it. */
+function endedWords({ state, summary }: RunView): string {
+  const words = (state && strings.run.ended[state]) ?? "";
+  return state === "stopped" ? words : summary.finished?.reason || words;
 }
 
 function Track({ steps }: { steps: PhaseStep[] }) {

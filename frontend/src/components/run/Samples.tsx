@@ -2,14 +2,14 @@
 import { SegmentedControl, Slider } from "@mantine/core";
 import { useState } from "react";
 
-import type { SampleRecorded } from "../../api/types";
+import type { RunState, SampleRecorded } from "../../api/types";
 import { strings } from "../../strings";
 import { IconCheck, IconCross } from "../ui/icons";
-import { type ProbePrompt, probePrompts } from "./derive";
+import { isOver, type ProbePrompt, probePrompts } from "./derive";
 import column from "./RunColumn.module.css";
 import classes from "./Samples.module.css";
 
-export function Samples({ samples, isDone }: { samples: SampleRecorded[]; isDone: boolean }) {
+export function Samples({ samples, state }: { samples: SampleRecorded[]; state: RunState | null }) {
   const prompts = probePrompts(samples).filter((prompt) => prompt.student.length > 0 || prompt.teacher);
   const [wanted, setWanted] = useState<string | null>(null);
   /** null follows the newest step. */
@@ -31,9 +31,9 @@ export function Samples({ samples, isDone }: { samples: SampleRecorded[]; isDone
         )}
       </div>
       {prompt ? (
-        <OnePrompt prompt={prompt} wantedStep={wantedStep} isDone={isDone} onStep={setWantedStep} />
+        <OnePrompt prompt={prompt} wantedStep={wantedStep} isDone={state === "done"} onStep={setWantedStep} />
       ) : (
-        <p className="faint">{strings.run.samplesNone}</p>
+        <p className="faint">{isOver(state) ? strings.run.samplesNever : strings.run.samplesNone}</p>
       )}
     </section>
   );

@@ -10,7 +10,7 @@ export function Scenarios() {
   if (!data || data.scenarios.length === 0) return null;
   return (
     <div>
-      <table className={`${classes.scenarios} num`}>
+      <table className={classes.scenarios}>
         <thead>
           <tr>
             <th scope="col">{strings.before.scenarioModel}</th>

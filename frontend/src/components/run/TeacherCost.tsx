@@ -77,7 +77,7 @@ function Paid({ estimate, config, onAsked }: Props) {
 
 function Stages({ estimate }: { estimate: Estimate }) {
   return (
-    <table className={`${table.scenarios} num`}>
+    <table className={table.scenarios}>
       <thead>
         <tr>
           <th scope="col">{t.asked}</th>

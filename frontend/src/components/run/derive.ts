@@ -6,6 +6,11 @@ import { strings } from "../../strings";
 export const ACTIVE: readonly RunState[] = ["queued", "running", "stopping"];
 export const RESUMABLE: readonly RunState[] = ["stopped", "failed", "paused", "interrupted"];
 
+/** Ended, however; not while the state is still unknown. */
+export function isOver(state: RunState | null | undefined): boolean {
+  return state != null && !isActive(state);
+}
+
 export function isActive(state: RunState | null | undefined): boolean {
   return state != null && ACTIVE.includes(state);
 }

@@ -73,7 +73,7 @@ export function ModelPicker({ label, value, models, problem, unfit, onChange }: 
             placeholder={strings.setup.modelPlaceholder}
             aria-label={strings.setup.modelPlaceholder}
           />
-          <Combobox.Options mah={280} style={{ overflowY: "auto" }}>
+          <Combobox.Options mah={280} style={{ overflowY: "auto" }} aria-label={label}>
             {ORIGINS.map((origin) => {
               const group = matching.filter((model) => model.origin === origin);
               return (

@@ -31,7 +31,7 @@ export function Fact({ name, children, help }: { name: ReactNode; children: Reac
   return (
     <div className={classes.fact} title={help}>
       <dt>{name}</dt>
-      <dd className="num">{children}</dd>
+      <dd>{children}</dd>
     </div>
   );
 }

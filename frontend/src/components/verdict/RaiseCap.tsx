@@ -25,7 +25,7 @@ export function RaiseCap({ runId }: { runId: string }) {
     <>
       {problem && <FailureNotice failure={problem} diagnostics={() => diagnosticsText({ failure: problem })} />}
       <p className={`${side.startHint} num`}>
-        {strings.verdict.capReached(amount(spent, unit), amount(held, unit), amount(cap, unit))}
+        {strings.verdict.capReached(amount(spent, unit), held > 0 ? amount(held, unit) : "", amount(cap, unit))}
       </p>
       <NumberInput
         label={unit === "usd" ? strings.verdict.newCapUsd : strings.verdict.newCapTokens}

@@ -112,7 +112,7 @@ function Ending({ view, run }: { view: RunView; run: RunDetail | undefined }) {
     <Section title={view.state === "paused" ? strings.verdict.pausedTitle : strings.verdict.stoppedTitle}>
       <Notice
         tone="info"
-        title={view.summary.finished?.reason || endedWords(view, saved)}
+        title={view.state === "stopped" ? endedWords(view, saved) : view.summary.finished?.reason || endedWords(view, saved)}
       />
     </Section>
   );
@@ -224,9 +224,12 @@ function Notes({ view }: { view: RunView }) {
         ))}
       </ul>
       <div className={side.alarms}>
-        {alarms.slice(-3).map((alarm) => (
-          <Alarm key={`${alarm.code} ${alarm.step}`} alarm={alarm} />
-        ))}
+        {alarms
+          .slice(-3)
+          .toReversed()
+          .map((alarm) => (
+            <Alarm key={`${alarm.code} ${alarm.step}`} alarm={alarm} />
+          ))}
       </div>
     </Section>
   );
@@ -360,6 +363,8 @@ function Next({ view, run, failure }: { view: RunView; run: RunDetail | undefine
 }
 
 function endedWords(view: RunView, saved: boolean): string {
-  if (saved) return strings.verdict.stoppedText(view.summary.step);
-  return view.state === "paused" ? strings.verdict.pausedText : strings.verdict.discardedText(view.summary.step);
+  const words = strings.verdict;
+  const { step } = view.summary;
+  if (view.state === "paused") return saved ? words.pausedSavedText(step) : words.pausedText;
+  return saved ? words.stoppedText(step) : words.discardedText(step);
 }
