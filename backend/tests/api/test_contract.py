@@ -30,7 +30,7 @@ from studio_in_tests import Client, config, open_studio
 from studio_in_tests import settings as run_settings
 
 LONG = "OPD_TORTURE_MINUTES" in os.environ
-NUM_EXAMPLES, NUM_CHAINS, CHAIN_STEPS, LEAST = (1_300, 3_200, 12, 100_000) if LONG else (14, 24, 12, 5_000)
+NUM_EXAMPLES, NUM_CHAINS, CHAIN_STEPS, LEAST = (1_400, 3_600, 12, 100_000) if LONG else (14, 24, 12, 5_000)
 
 
 def every_refusal_has_words(ctx: object, response: schemathesis.Response, case: schemathesis.Case) -> None:
