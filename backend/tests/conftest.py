@@ -5,14 +5,20 @@ from __future__ import annotations
 import gc
 import subprocess
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import hypothesis
 import pytest
 
-from longest_first import last_seconds, longest_first
+from distribution import Scheduling, last_seconds, longest_first
 
 hypothesis.settings.register_profile("no deadline", deadline=None)  # by default 200 ms, which a busy machine misses
 hypothesis.settings.load_profile("no deadline")
+
+
+@pytest.hookimpl(optionalhook=True)  # of xdist, which tests of a single process do without
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    return Scheduling(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ import sys
 import time
 from typing import Any
 
-from warm_interpreters import become, read_request, send_request
+from warm_interpreters import become, fork_for, read_request
 
 _MODULE = "opd.pipeline.beside"
 _PR_SET_CHILD_SUBREAPER = 36
@@ -40,10 +40,8 @@ def keep_a_nurse() -> None:
                 super()._execute_child(args, *more)  # type: ignore[misc]  # private, and so in no stub
                 return
             with ours:
-                self.pid = send_request(ours, _MODULE, args, more)
+                fork_for(self, ours, _MODULE, args, more)
             os.waitpid(nurse, 0)
-            self._child_created = True
-            self._close_pipe_fds(*more[9:15])  # type: ignore[attr-defined]  # private, and so in no stub
 
     subprocess.Popen = Popen  # type: ignore[misc]  # the type is replaced, so that the run's code asks us
 

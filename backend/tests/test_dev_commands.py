@@ -7,12 +7,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from devkit import checks, cli, suite
-from longest_first import longest_first
+from distribution import longest_first, unit_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -42,7 +43,9 @@ def test_seconds_are_summed_by_file_and_the_longest_file_comes_first(
     items = request.session.items
     module = items[-1].nodeid.partition("::")[0].removesuffix(".py").replace("/", ".")
     ordered = longest_first(items, {module: 1e6})
-    assert ordered[0].path == items[-1].path
+    assert unit_of(ordered[0].nodeid) == unit_of(items[-1].nodeid)
+    units = [unit_of(item.nodeid) for item in ordered]
+    assert len(set(units)) == 1 + sum(one != other for one, other in pairwise(units)), "no unit is torn apart"
     assert sorted(map(id, ordered)) == sorted(map(id, items)), "the same tests"
 
 

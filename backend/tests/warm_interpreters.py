@@ -52,9 +52,7 @@ class WarmPopen(subprocess.Popen[Any]):
         self._asking = threading.Lock()
         self._line = socket.socket(socket.AF_UNIX)
         self._line.connect(address())
-        self.pid = send_request(self._line, module, args, more)
-        self._child_created = True
-        self._close_pipe_fds(*more[9:15])  # type: ignore[attr-defined]  # private, and so in no stub
+        fork_for(self, self._line, module, args, more)
 
     def poll(self) -> int | None:
         return super().poll() if self._line is None else self._end(0)
@@ -82,6 +80,13 @@ class WarmPopen(subprocess.Popen[Any]):
             finally:
                 self._asking.release()
         return self.returncode
+
+
+def fork_for(asking: subprocess.Popen[Any], line: socket.socket, module: str, args: Any, more: tuple[Any, ...]) -> None:
+    """What `_execute_child` does for a command that is started, for one that is forked at the other end of the line."""
+    asking.pid = send_request(line, module, args, more)
+    asking._child_created = True  # type: ignore[attr-defined]  # private, and so in no stub
+    asking._close_pipe_fds(*more[9:15])  # type: ignore[attr-defined]  # the same
 
 
 def send_request(line: socket.socket, module: str, args: Any, more: tuple[Any, ...]) -> int:

@@ -81,13 +81,12 @@ def test_variables() -> dict[str, str]:
 
 
 def parallel_arguments() -> list[str]:
-    """A pytest worker per core; the tests of one file stay together because they share fixtures. One worker more made
-    pages late on two cores, and stories of the browser failed.
+    """A pytest worker per core, and one more because tests also wait: for pages, for time limits, for processes.
 
-    Files are handed out in the order of collection: the longest first (see `backend/tests/longest_first.py`).
+    What stays together, and in which order it is handed out, says `backend/tests/distribution.py`.
     """
-    workers = min(4, os.cpu_count() or 1)
-    return ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
+    workers = 1 + min(4, os.cpu_count() or 1)
+    return ["-n", str(workers), "--dist", "loadscope", "--no-loadscope-reorder"]
 
 
 def seconds_by_file(report: Path) -> dict[str, float]:

@@ -222,7 +222,7 @@ async def _hang(send: Any, receive: Any) -> None:
 def test_the_deadline_holds_against_servers_that_never_finish(server: tuple[FakeServer, str], behaviour: Any) -> None:
     fake, address = server
     fake.script = lambda request, number: behaviour
-    with client(address, timeout_s=0.4, max_attempts=2) as http, pytest.raises(TimedOutError, match=r"0\.4 s"):
+    with client(address, timeout_s=0.8, max_attempts=2) as http, pytest.raises(TimedOutError, match=r"0\.8 s"):
         http.post("/score", {})
     assert len(fake.seen) == 2
 
@@ -230,7 +230,7 @@ def test_the_deadline_holds_against_servers_that_never_finish(server: tuple[Fake
 def test_a_paid_request_whose_answer_was_lost_is_not_asked_again(server: tuple[FakeServer, str]) -> None:
     fake, address = server
     fake.script = lambda request, number: _hang
-    with client(address, timeout_s=0.3, retry_unclear=False) as http, pytest.raises(UnclearError):
+    with client(address, timeout_s=0.6, retry_unclear=False) as http, pytest.raises(UnclearError):
         http.post("/score", {})
     assert len(fake.seen) == 1
 

@@ -90,7 +90,7 @@ def test_a_fault_has_its_documented_state(
     with Ledger(tmp_path / "money.db") as ledger:
         purse = Purse(ledger, "run-1")
         purse.cap(usd=1)
-        timeout_s = 0.4 if row.fault in SILENT else 60.0
+        timeout_s = 0.8 if row.fault in SILENT else 60.0
         endpoint, price = endpoint_of(teacher), price_of(teacher)
         with ChatApi(endpoint, price, purse=purse, key=KEY, timeout_s=timeout_s, clock=clock) as chat:
             ask = Ask(({"role": "user", "content": "What is dear?"},), AnswerSampling(max_tokens=8))
