@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
+import signal
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from e2e.browser import RUN_TIMEOUT_MS, wait_for_verdict
+from e2e.browser import RUN_TIMEOUT_MS, chip, plotted_steps, wait_for_verdict
 from e2e.studio_process import StudioProcess
+from opd.config import parse_config
+from opd.demo.bundled import student_dir, teacher_dir
+from opd.demo.task import train_prompts
 from opd.events import Fix, RunFailure, SampleRecorded, TokenScore
-from opd.store.runs import RunStore
+from opd.store.runs import RunFolder, RunStore
+from run_processes import RunProcess
 from seeded_run import make_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-RUN, STARVED = "told", "starved"
+RUN, NUM_STEPS = "told", 6
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -41,15 +47,34 @@ def finished_run(studio: StudioProcess) -> None:
     run.end("done", step=120)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def starved_run(studio: StudioProcess) -> None:
-    """A run that had no memory left; the models that it names are gone."""
+@pytest.fixture(scope="module")
+def starved_run(studio: StudioProcess) -> RunFolder:
+    """A real run that ended at its second step, as one does that has no memory left."""
+    prompts = studio.folder / "prompts.jsonl"
+    prompts.write_text("".join(json.dumps(prompt) + "\n" for prompt in train_prompts(12)))
+    config = parse_config(
+        {
+            "name": "Too large",
+            "student": {"model": str(student_dir())},
+            "teacher": {"type": "local", "model": str(teacher_dir())},
+            "data": {"path": str(prompts), "test_fraction": 0.3, "answer_match": "last_number"},
+            "max_steps": NUM_STEPS,
+            "batch_size": 4,
+            "sampling": {"max_completion_tokens": 8},
+            "checkpoint": {"every_steps": 1},
+            "num_threads": 1,
+            "device": "cpu",
+        }
+    )
+    run = RunStore(studio.folder).create(config)
+    assert RunProcess(run, fault_at="durable", step=2).wait() == -signal.SIGKILL
     fixes = (
         Fix(words="micro_batch_size: 2, for the same result", change={"micro_batch_size": 2}, same_result=True),
         Fix(words="sampling.max_completion_tokens: 3", change={"sampling": {"max_completion_tokens": 3}}),
     )
     failure = RunFailure(code="out_of_memory", message="No memory was left.", hint="In this order: …", fixes=fixes)
-    make_run(studio.folder, STARVED, num_steps=20, finished=False).end("failed", step=20, error=failure)
+    run.end("failed", step=2, error=failure)
+    return run
 
 
 def answer(page: Page, title: str | re.Pattern[str]) -> Locator:
@@ -86,8 +111,10 @@ def test_answers_are_followed_from_before_over_each_step_to_the_teachers(page: P
     expect(answer(page, "After")).to_contain_text("Step 120")
 
 
-def test_a_run_without_memory_offers_changes_and_goes_on_with_one(page: Page, studio: StudioProcess) -> None:
-    page.goto(f"{studio.url}/opd/{STARVED}")
+def test_a_run_without_memory_offers_changes_and_goes_on_with_one(
+    page: Page, studio: StudioProcess, starved_run: RunFolder
+) -> None:
+    page.goto(f"{studio.url}/opd/{starved_run.run_id}")
     expect(page.get_by_text("No memory was left.").first).to_be_visible()
     offers = page.get_by_role("button", name=re.compile("^Set .*, and resume$"))
     expect(offers).to_have_text(
@@ -96,12 +123,13 @@ def test_a_run_without_memory_offers_changes_and_goes_on_with_one(page: Page, st
             "Set sampling.max_completion_tokens: 3, and resume",
         ]
     )
-    with page.expect_response(re.compile(f"/{STARVED}/resume$")) as answer:
-        offers.first.click()
-    assert answer.value.ok
-    assert RunStore(studio.folder).get(STARVED).config().micro_batch_size == 2
-    # It was at work again, with its change; what stops it now is another thing, and it says that.
+    offers.first.click()
+    # It goes on from its checkpoint to its end, with its change, and says that it is not the same bit for bit any more.
+    expect(chip(page, "Done")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    assert starved_run.config().micro_batch_size == 2
+    assert plotted_steps(page) == list(range(1, NUM_STEPS + 1))
+    expect(page.get_by_text("Resumed from step 2")).to_be_visible()
     card = page.get_by_role("region", name="Verdict")
-    expect(card.get_by_text("There is no file train.jsonl.")).to_be_visible(timeout=RUN_TIMEOUT_MS)
+    expect(card.get_by_text(re.compile("Resumed with other settings.*not bit for bit"))).to_be_visible()
     expect(card.get_by_text("No memory was left.")).to_have_count(0)
     expect(offers).to_have_count(0)

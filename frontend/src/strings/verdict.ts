@@ -51,7 +51,7 @@ export const verdictStrings = {
     tokens: (number: string) => `${number} tokens`,
     raiseAndResume: "Raise the cap and resume",
     exact: "Resumed bit-exactly",
-    continued: "Resumed on another machine or software: equal in kind, not bit for bit",
+    continued: "Resumed with other settings, or on another machine or software: equal in kind, not bit for bit",
     stoppedTitle: "Stopped and saved",
     stoppedText: (step: number) => `The run was stopped at step ${count(step)}. The student so far and a checkpoint are saved.`,
     discardedText: (step: number) => `The run was stopped at step ${count(step)} and nothing more was written.`,
