@@ -124,7 +124,7 @@ function Runs({ data, ids }: Props) {
                 </td>
                 <td className={page.right}>{usd(outcome.spent_usd)}</td>
                 <td className={page.right}>{outcome.spent_usd ? usd(outcome.usd_per_point) : DASH}</td>
-                <td>
+                <td className={classes.verdict}>
                   {run && <StateChip state={run.state} />}
                   <span className={page.sub}>{outcome.headline || words.none}</span>
                 </td>

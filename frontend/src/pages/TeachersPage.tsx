@@ -62,7 +62,7 @@ export function TeachersPage() {
                 {data.local_models.map((model) => (
                   <tr key={model.id}>
                     <td title={model.path} className={page.name}>{model.label}</td>
-                    <td>{wordFor(strings.setup.origin, model.origin)}</td>
+                    <td className={page.line}>{wordFor(strings.setup.origin, model.origin)}</td>
                     <td className={page.right}>{shortCount(model.num_parameters)}</td>
                     <td className={page.right}>{bytes(model.num_bytes)}</td>
                     <td className={page.right}>{shortCount(model.context_length)}</td>
@@ -130,7 +130,7 @@ export function TeachersPage() {
                     <td className={page.right}>{perMillion(model.cached_input_usd_per_million)}</td>
                     <td className={page.right}>{perMillion(model.output_usd_per_million)}</td>
                     <td className={page.right}>{shortCount(model.context_tokens)}</td>
-                    <td style={{ whiteSpace: "nowrap" }}>{day(model.retires)}</td>
+                    <td className={page.line}>{day(model.retires)}</td>
                   </tr>
                 ))}
               </tbody>

@@ -5,7 +5,8 @@ import type { ReactNode } from "react";
 
 import classes from "./columns.module.css";
 
-export const NARROW = "(max-width: 1099px)";
+/** Below this the middle column would have no room for two charts side by side. */
+export const NARROW = "(max-width: 1199px)";
 const DEFAULT_SIZES = ["336px", "100%", "344px"];
 
 export interface Column {
