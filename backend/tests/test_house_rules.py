@@ -106,9 +106,12 @@ def test_nothing_is_left_for_later(path: Path) -> None:
     assert marks == []
 
 
-def test_pictures_of_the_docs_are_there_and_small() -> None:
+def test_pictures_of_the_docs_are_there_and_small_and_all_are_shown() -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     named = {(page.parent / target).resolve() for page in pages for target in _PICTURE.findall(page.read_text("utf-8"))}
     assert named, "the docs show what the studio looks like"
     assert [path.name for path in sorted(named) if not path.is_file()] == []
-    assert sum(path.stat().st_size for path in (ROOT / "docs" / "img").iterdir()) <= 2_500_000
+    pictures = [path for path in (ROOT / "docs" / "img").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in pictures) <= 3_000_000
+    texts = "".join(page.read_text("utf-8") for page in pages)
+    assert [path.name for path in pictures if f"{path.name})" not in texts and f'{path.name}"' not in texts] == []
