@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +98,19 @@ def set_number(page: Page, label: str, value: float) -> None:
     field.blur()
 
 
-def serious_violations(page: Page) -> list[dict[str, Any]]:
-    """What axe finds on the page as it is, serious and critical only."""
+COLOUR_RULES = ("color-contrast", "link-in-text-block")
+"""What a theme can break; all other rules are about what both themes have in common."""
+
+
+def serious_violations(page: Page, rules: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """What axe finds on the page as it is, serious and critical only; by all its rules, or by some."""
     if page.evaluate("typeof axe") == "undefined":
         page.evaluate(AXE.read_text(encoding="utf-8"))
     found: list[dict[str, Any]] = page.evaluate(
-        """async () => (await axe.run(document, { resultTypes: ['violations'] })).violations
+        """async (only) => (await axe.run(document, { resultTypes: ['violations'], ...only })).violations
             .filter((item) => ['serious', 'critical'].includes(item.impact))
             .map((item) => ({ id: item.id, help: item.help, where: item.nodes.slice(0, 5).map((node) =>
-                node.target.join(' ') + ': ' + (node.any[0]?.message ?? node.failureSummary)) }))"""
+                node.target.join(' ') + ': ' + (node.any[0]?.message ?? node.failureSummary)) }))""",
+        {"runOnly": list(rules)} if rules else {},
     )
     return found
