@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,9 @@ import pytest
 
 from distribution import Scheduling, last_seconds, longest_first
 
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = (
+    "1"  # read when the library is imported; TRL's trainers would tell of themselves
+)
 hypothesis.settings.register_profile("no deadline", deadline=None)  # by default 200 ms, which a busy machine misses
 hypothesis.settings.load_profile("no deadline")
 

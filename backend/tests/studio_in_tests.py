@@ -13,6 +13,7 @@ import httpx2
 
 from opd.config import RunConfig, parse_config
 from opd.main import StudioServer
+from opd.teachers.addresses import tls_context
 
 LIGHT_PIPELINE = ("-P", str(Path(__file__).with_name("light_run.py")))
 PROMPTS = Path(__file__).resolve().parents[2] / "examples" / "data" / "on_policy_prompts.jsonl"
@@ -48,7 +49,8 @@ class Client(httpx2.Client):
 
     def __init__(self, server: StudioServer):
         headers = {"authorization": f"Bearer {server.token}", "x-opd": "1", "content-type": "application/json"}
-        super().__init__(base_url=server.url, headers=headers, timeout=60, trust_env=False)
+        tls = tls_context(trust_env=False)
+        super().__init__(base_url=server.url, headers=headers, timeout=60, trust_env=False, verify=tls)
         self.server = server
 
     def send_json(self, method: str, path: str, body: Any = None) -> httpx2.Response:

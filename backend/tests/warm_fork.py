@@ -7,6 +7,8 @@ from importlib import import_module
 
 from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
+from opd.teachers.addresses import tls_context
+
 for name in (
     "opd.pipeline.walk", "opd.training.gold", "peft", "torch._dynamo", "accelerate.optimizer",
     "transformers.models.qwen3.modeling_qwen3", "run_processes", "nurse",
@@ -14,5 +16,6 @@ for name in (
 ):  # fmt: skip
     import_module(name)
 get_checkpoint_conversion_mapping("qwen3")  # a thousand regular expressions
+tls_context(trust_env=False)  # the system's certificates
 gc.collect()
 gc.freeze()  # a child's collector would walk through all of torch, and copy its pages

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import ssl
 from urllib.parse import urlsplit
 
 import httpx2
@@ -29,6 +31,12 @@ def split_address(base_url: str) -> tuple[str, str]:
         )
     _refuse_link_local(parts.hostname)
     return f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+
+
+@functools.cache
+def tls_context(*, trust_env: bool) -> ssl.SSLContext:
+    """One for all connections of a process: to read the system's certificates takes as long as a short request."""
+    return httpx2.create_ssl_context(trust_env=trust_env)
 
 
 def check_peer(response: httpx2.Response) -> None:

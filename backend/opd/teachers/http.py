@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 import httpx2
 
 from opd.errors import NotWaitedForError, TeacherError
-from opd.teachers.addresses import check_peer, is_loopback, split_address
+from opd.teachers.addresses import check_peer, is_loopback, split_address, tls_context
 from opd.teachers.http_replies import (
     MayPassError,
     NotUnderstoodError,
@@ -229,12 +229,14 @@ class HttpClient:
     def _connect(self) -> httpx2.AsyncClient:
         if self._client is None:
             policy = self._policy
+            trust_env = not is_loopback(self.origin)  # a proxy has no business between this machine and itself
             self._client = httpx2.AsyncClient(
                 base_url=self.origin,
                 follow_redirects=False,
                 timeout=httpx2.Timeout(policy.timeout_s, connect=policy.connect_timeout_s),
                 limits=httpx2.Limits(max_connections=policy.max_concurrency),
-                trust_env=not is_loopback(self.origin),  # a proxy has no business between this machine and itself
+                trust_env=trust_env,
+                verify=tls_context(trust_env=trust_env),
             )
         return self._client
 

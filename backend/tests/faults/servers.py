@@ -24,6 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 import opd
 from opd.api.access import read_token
 from opd.store.files import read_json
+from opd.teachers.addresses import tls_context
 from studio_in_tests import LIGHT_PIPELINE, until
 
 
@@ -78,13 +79,16 @@ class ServerProcess:
             return False
 
     def get(self, path: str) -> httpx2.Response:
-        return httpx2.get(self.url.rstrip("/") + path, headers=self._headers, timeout=60, trust_env=False)
+        return self._ask("GET", path)
 
     def post(self, path: str, body: Any) -> httpx2.Response:
-        content = json.dumps(body)
-        return httpx2.post(
-            self.url.rstrip("/") + path, headers=self._headers, content=content, timeout=60, trust_env=False
-        )
+        return self._ask("POST", path, json.dumps(body))
+
+    def _ask(self, method: str, path: str, content: str = "") -> httpx2.Response:
+        return httpx2.request(
+            method, self.url.rstrip("/") + path, headers=self._headers, content=content, timeout=60,
+            trust_env=False, verify=tls_context(trust_env=False),
+        )  # fmt: skip
 
     @asynccontextmanager
     async def follow(self, run_id: str, after: int) -> AsyncIterator[ClientConnection]:

@@ -8,10 +8,11 @@ import httpx2
 import torch
 
 from opd.serving.loading import ServedModel
+from opd.teachers.addresses import tls_context
 
 
 def post(address: str, path: str, body: dict[str, Any], **headers: str) -> httpx2.Response:
-    return httpx2.post(address + path, json=body, headers=headers, timeout=60)
+    return httpx2.post(address + path, json=body, headers=headers, timeout=60, verify=tls_context(trust_env=False))
 
 
 def chat(address: str, **changes: Any) -> Any:

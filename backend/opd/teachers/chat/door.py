@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 import httpx2
 
 from opd.errors import TeacherError
-from opd.teachers.addresses import check_peer, is_loopback
+from opd.teachers.addresses import check_peer, is_loopback, tls_context
 from opd.teachers.http_replies import NotUnderstoodError
 
 MAX_REPLY_BYTES = 16 * 1024 * 1024
@@ -87,9 +87,11 @@ def open_client(origin: str, credentials: Mapping[str, str], *, most: int) -> ht
         most: connections at once.
     """
     limits = httpx2.Limits(max_connections=most, max_keepalive_connections=most, keepalive_expiry=30.0)
+    trust_env = not is_loopback(origin)
     client = httpx2.AsyncClient(
         follow_redirects=False,
-        trust_env=not is_loopback(origin),
+        trust_env=trust_env,
+        verify=tls_context(trust_env=trust_env),
         limits=limits,
     )
     # Proxies of the environment are mounts beside the plain transport: each gets the door.
