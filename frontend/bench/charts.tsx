@@ -14,6 +14,7 @@ import { createRoot } from "react-dom/client";
 import { flushSync } from "react-dom";
 
 import { SeriesChart } from "../src/components/charts/SeriesChart";
+import { PLOT_TOP } from "../src/components/charts/uplotAdapter";
 import { appendPoint, emptySeries, type Series } from "../src/lib/series";
 import { theme } from "../src/theme/theme";
 
@@ -61,7 +62,7 @@ function drawsInTheUpperTenth(root: HTMLElement): boolean {
   const canvas = root.querySelector("canvas");
   const context = canvas?.getContext("2d");
   if (!canvas || !context) return false;
-  const { data } = context.getImageData(70, 8, canvas.width - 90, Math.floor(canvas.height / 10));
+  const { data } = context.getImageData(70, PLOT_TOP, canvas.width - 90, Math.floor((canvas.height - PLOT_TOP) / 10));
   for (let at = 0; at < data.length; at += 4) {
     const [red = 0, green = 0, blue = 0, alpha = 0] = data.slice(at, at + 4);
     // Grid lines are grey; the line is petrol.

@@ -9,6 +9,9 @@ import "uplot/dist/uPlot.min.css";
 
 import { bucketed, readAt, type Series, slice, smoothed } from "../../lib/series";
 
+/** Where the plot begins, in pixels from the top of its canvas: below the unit. */
+export const PLOT_TOP = 20;
+
 /** tokens and dollars are read from each line's `ruler`. */
 export type XAxis = "step" | "minutes" | "tokens" | "dollars";
 
@@ -189,7 +192,7 @@ export class SeriesPlot {
     return {
       width: Math.max(20, this.element.clientWidth),
       height: Math.max(20, this.element.clientHeight),
-      padding: [20, 12, 0, 0],
+      padding: [PLOT_TOP, 12, 0, 0],
       legend: { show: false },
       scales: {
         x: { time: false, range: (_, low, high) => range ?? padded(low, high) },
