@@ -35,14 +35,14 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.fixture(scope="module")
-def studio(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioProcess]:
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioProcess]:
     """`opd studio` of an empty data folder, as a person starts it; its runs end with it.
 
-    Its runs are warm, but in a module that sets WARM_RUNS to False.
+    Its runs are warm.
     """
     if not (Path(opd.__file__).parent / "ui" / "index.html").is_file():
         pytest.fail("The pages are not built: run `make build` (or `npm run build` in frontend/).")
-    with StudioProcess(tmp_path_factory.mktemp("studio"), warm=getattr(request.module, "WARM_RUNS", True)) as process:
+    with StudioProcess(tmp_path_factory.mktemp("studio")) as process:
         yield process
 
 

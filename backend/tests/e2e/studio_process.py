@@ -24,10 +24,11 @@ class StudioProcess:
     Args:
         folder: the data folder.
         warm: its runs are forks of a process that has imported what they need (`warm_interpreters.py`).
+        outgoing: a file in which the studio and its cold runs note what they ask of other hosts (`outgoing/`).
     """
 
-    def __init__(self, folder: Path, *, warm: bool = True):
-        self.folder = folder
+    def __init__(self, folder: Path, *, warm: bool = True, outgoing: Path | None = None):
+        self.folder, self._outgoing = folder, outgoing
         self._program = "warm_interpreters" if warm else "opd.cli"
         self.port = _free_port()
         self.cookies: list[Cookie] = []
@@ -47,6 +48,10 @@ class StudioProcess:
             "PYTHONPATH": os.pathsep.join(paths),
             ADDRESS: address(),
         }
+        if self._outgoing is not None:
+            env["OPD_OUTGOING"] = str(self._outgoing)
+            env["PYTHONPATH"] = os.pathsep.join([env["PYTHONPATH"], str(Path(__file__).parent / "outgoing")])
+            del env["HF_HUB_DISABLE_TELEMETRY"]  # which the tests set for themselves
         command = [sys.executable, "-m", self._program, "studio", "--no-browser", "--port", str(self.port)]
         self._process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, bufsize=1)
         assert self._process.stdout is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Route, expect
@@ -22,7 +24,18 @@ from e2e.studio_process import StudioProcess
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NUM_STEPS = 60
-WARM_RUNS = False  # this one story is all as it is for a person, the run's interpreter included
+
+
+@pytest.fixture(scope="module")
+def outgoing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("outgoing") / "hosts.txt"
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory, outgoing: Path) -> Iterator[StudioProcess]:
+    """This one story is all as it is for a person, the run's interpreter included; and it is listened to."""
+    with StudioProcess(tmp_path_factory.mktemp("studio"), warm=False, outgoing=outgoing) as process:
+        yield process
 
 
 def in_short(page: Page, studio: StudioProcess) -> None:
@@ -41,7 +54,7 @@ def in_short(page: Page, studio: StudioProcess) -> None:
     page.route("**/api/opd/start", shorten)
 
 
-def test_demo_from_the_empty_state_to_the_verdict(page: Page, studio: StudioProcess) -> None:
+def test_demo_from_the_empty_state_to_the_verdict(page: Page, studio: StudioProcess, outgoing: Path) -> None:
     in_short(page, studio)
 
     # One press in the empty state starts it.
@@ -93,3 +106,8 @@ def test_demo_from_the_empty_state_to_the_verdict(page: Page, studio: StudioProc
     page.get_by_role("link", name="Runs").click()
     row = page.get_by_role("row").filter(has_text=f"{NUM_STEPS} / {NUM_STEPS}")
     expect(row.get_by_text("Done")).to_be_visible()
+
+    # Nobody was asked anything: no telemetry, of any library, and no model that is not there.
+    noted = outgoing.read_text("utf-8").splitlines()
+    assert any("-m opd.pipeline " in line for line in noted), "the run itself was listened to"
+    assert [line for line in noted if not line.startswith("began ")] == []
