@@ -122,7 +122,7 @@ def judge(
     if status in {401, 403}:
         raise KeyRefusedError(
             f"{origin} refused {'the key' if has_key else 'a request without a key'} ({status}): {said}",
-            hint="Set the provider's key in the studio's settings or with `opd keys set`.",
+            hint="Set the provider's key on the studio's Teachers page or with `opd keys set`.",
         )
     if status == 402 or (status == 429 and any(word in said.lower() for word in _QUOTA_WORDS)):
         raise QuotaError(

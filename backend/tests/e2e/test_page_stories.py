@@ -58,6 +58,11 @@ OVERLAYS: dict[str, tuple[str, str, Callable[[Page], None]]] = {
     "a chart's numbers": ("/opd/seeded", "dialog", open_numbers),
     "choosing a model": ("/opd", "listbox", lambda page: page.get_by_role("button", name="Teacher: ").click()),
     "settings from YAML": ("/opd", "dialog", lambda page: page.get_by_role("button", name="Load from YAML").click()),
+    "putting a key": (
+        "/teachers",
+        "dialog",
+        lambda page: page.get_by_role("button", name="Add the key of").first.click(),
+    ),
     "copying the settings": ("/opd", "menu", open_copying),
 }
 

@@ -32,8 +32,8 @@ export const opdApi = generatedApi.enhanceEndpoints({
     listKeys: { providesTags: ["keys"] },
     putKey: { invalidatesTags: ["keys"] },
     deleteKey: { invalidatesTags: ["keys"] },
-    // Memory and disk change by themselves.
-    preflight: { keepUnusedDataFor: 5 },
+    // Memory and disk change by themselves; a teacher behind an API needs its key.
+    preflight: { providesTags: ["keys"], keepUnusedDataFor: 5 },
     estimateCost: { keepUnusedDataFor: 60 },
   },
 });

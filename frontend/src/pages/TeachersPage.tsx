@@ -1,8 +1,9 @@
-/** Models on this machine, and what cloud teachers cost. */
+/** Models on this machine, keys of providers, and what cloud teachers cost. */
 import { Button, TextInput } from "@mantine/core";
 import { useState } from "react";
 
 import { useListTeachersQuery } from "../api";
+import { KeyTable } from "./KeyTable";
 import { Pending } from "../components/Pending";
 import { Scenarios } from "../components/run/Scenarios";
 import { EmptyState } from "../components/ui/EmptyState";
@@ -74,6 +75,11 @@ export function TeachersPage() {
           </div>
         </>
       )}
+      <h2 className={page.heading}>{strings.providerKeys.title}</h2>
+      <p className="dim" style={{ marginBottom: 8 }}>
+        {strings.providerKeys.hint}
+      </p>
+      <KeyTable />
       <h2 className={page.heading}>{strings.teachers.scenarios}</h2>
       <div className={`${page.card} ${page.padded}`} style={{ maxWidth: 620 }}>
         <Scenarios />

@@ -10,6 +10,7 @@ import { costsStrings } from "./costs";
 import { datasetsStrings } from "./datasets";
 import { exportStrings } from "./exports";
 import { frameStrings } from "./frame";
+import { providerKeysStrings } from "./keys";
 import { runStrings } from "./run";
 import { runsStrings } from "./runs";
 import { settingsStrings } from "./settings";
@@ -30,6 +31,7 @@ export const strings = {
   ...runsStrings,
   ...datasetsStrings,
   ...teachersStrings,
+  ...providerKeysStrings,
   ...costsStrings,
   ...tourStrings,
   ...settingsStrings,

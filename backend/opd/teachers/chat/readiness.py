@@ -73,7 +73,7 @@ def look_at_judge(config: RunConfig, has_key: Callable[[str], bool], *, today: d
     price = price_of(judge, capped_by_tokens=config.budget_tokens is not None, today=today)
     where = f"{endpoint.model} at {endpoint.origin} compares at most {judge.max_prompts:,} answers, in both orders."
     if endpoint.key_name != LOCAL and not has_key(endpoint.key_name):
-        fix = f"Set it in the settings, or with `opd keys set {endpoint.key_name}`."
+        fix = f"Set it on the Teachers page, or with `opd keys set {endpoint.key_name}`."
         return Found("judge", title, "fail", f"{where} There is no key for {endpoint.key_name}.", fix)
     if config.budget_usd is None and config.budget_tokens is None and not is_free(price):
         fix = "Set budget_usd; the run pauses before it would be passed, and can be resumed."
@@ -86,7 +86,7 @@ def _reachable(teacher: ChatModel, has_key: Callable[[str], bool]) -> Found:
     where = f"{endpoint.model} at {endpoint.origin}, answers only: not token-level."
     if endpoint.key_name == LOCAL or has_key(endpoint.key_name):
         return Found("teacher", "Teacher", "ok", where)
-    fix = f"Set it in the settings, or with `opd keys set {endpoint.key_name}`."
+    fix = f"Set it on the Teachers page, or with `opd keys set {endpoint.key_name}`."
     return Found("teacher", "Teacher", "fail", f"{where} There is no key for {endpoint.key_name}.", fix)
 
 

@@ -4,6 +4,7 @@ import { Link } from "react-router";
 
 import { useListTeachersQuery } from "../../api";
 import { strings } from "../../strings";
+import { MissingKey } from "../keys/MissingKey";
 import { More } from "../ui/More";
 import { FieldControl } from "./FieldControl";
 import classes from "./setup.module.css";
@@ -23,6 +24,8 @@ const LESS_USUAL = [
 export function CloudTeacher({ draft }: { draft: Draft }) {
   const { data: teachers } = useListTeachersQuery();
   const model = draft.get("teacher.model");
+  // A server of one's own is asked without a key.
+  const provider = typeof model === "string" && !draft.get("teacher.base_url") ? model.split("/")[0] : "";
   return (
     <div className={classes.stack}>
       <p className="dim">{t.what}</p>
@@ -36,6 +39,7 @@ export function CloudTeacher({ draft }: { draft: Draft }) {
         error={draft.problems["teacher.model"]}
         onChange={(value) => draft.set("teacher.model", value)}
       />
+      {provider && <MissingKey provider={provider} />}
       <Setting draft={draft} path="budget_usd" />
       <More title={t.more}>
         <div className={classes.stack}>

@@ -1,0 +1,42 @@
+/** Keys of providers: which are there, where they are kept, how they get in and out. */
+export const providerKeysStrings = {
+  providerKeys: {
+    title: "Keys",
+    hint: "A key goes to its own provider only, and is never shown again.",
+    provider: "Provider",
+    kept: "Key",
+    action: "Change",
+    none: "none",
+    sources: {
+      environment: (variable: string) => `from ${variable}`,
+      keyring: () => "in the system's keychain",
+      file: () => "in a file that only you can read",
+    },
+    fromEnvironment: (variable: string) => `Unset ${variable} to take it away; it goes before a key that is kept here.`,
+    names: {
+      openai: "OpenAI",
+      anthropic: "Anthropic",
+      google: "Google",
+      openrouter: "OpenRouter",
+      fireworks: "Fireworks",
+      together: "Together",
+      huggingface: "Hugging Face",
+      local: "Your own server",
+    } as Record<string, string>,
+    add: "Add",
+    replace: "Replace",
+    remove: "Remove",
+    addFor: (provider: string) => `Add the key of ${provider}`,
+    replaceFor: (provider: string) => `Replace the key of ${provider}`,
+    removeFor: (provider: string) => `Remove the key of ${provider}`,
+    label: (provider: string) => `Key of ${provider}`,
+    keep: "Keep it",
+    cancel: "Cancel",
+    where: "Kept in the system's keychain where there is one, else in a file that only you can read.",
+    missing: (provider: string) => `There is no key for ${provider} yet.`,
+    removeTitle: "Remove this key?",
+    removeText: (provider: string) =>
+      `Runs with a teacher of ${provider} cannot start without one. The key itself stays valid: to end it, revoke it at the provider.`,
+    removeSure: "Remove the key",
+  },
+} as const;
