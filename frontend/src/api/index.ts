@@ -66,7 +66,6 @@ export const {
   useListRunsQuery,
   useListTeachersQuery,
   useOpenChatMutation,
-  useOpenSessionMutation,
   usePreflightQuery,
   usePutKeyMutation,
   useReadConfigMutation,
