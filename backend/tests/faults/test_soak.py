@@ -133,6 +133,7 @@ async def test_nothing_grows_in_a_quarter_of_an_hour(server: ServerProcess, tell
         f"{max(s.rss for s in samples) / 2**20:.0f} at most; descriptors {middle['descriptors'][0]:.0f} → "
         f"{middle['descriptors'][1]:.0f}, threads {middle['threads'][0]:.0f} → {middle['threads'][1]:.0f}"
     )
-    assert slope < 0.5, "an hour of growth would show"
+    # An hour of growth would show. In a soak of a minute or two, caches still fill.
+    assert slope < max(0.5, 2.5 / minutes)
     assert middle["descriptors"][1] <= middle["descriptors"][0] + 3
     assert middle["threads"][1] <= middle["threads"][0] + 1
