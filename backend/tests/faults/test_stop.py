@@ -68,6 +68,7 @@ def assert_goes_on(run: RunFolder, torture: Torture) -> None:
 
 def stop_in_silence(root: Path, variant: Callable[..., AbstractContextManager[Torture]], how: signal.Signals) -> float:
     """Stop a run whose teacher has stopped answering in the middle of training; the seconds to its exit."""
+    root.mkdir(exist_ok=True)
     door = Door()
     with variant(root, door) as torture:
         run = torture.victim()
