@@ -250,5 +250,7 @@ TestLedgerMachine.settings = settings(
 
 @pytest.mark.torture
 def test_ten_thousand_histories() -> None:
-    longer = settings(TestLedgerMachine.settings, max_examples=10_000, stateful_step_count=80)
+    """In half an hour of torture; fewer in less."""
+    share = min(1.0, float(os.environ.get("OPD_TORTURE_MINUTES", "30")) / 30)
+    longer = settings(TestLedgerMachine.settings, max_examples=round(10_000 * share), stateful_step_count=80)
     run_state_machine_as_test(LedgerMachine, settings=longer)
