@@ -118,7 +118,7 @@ class WindowTrainer:
         self.recipe, self.answers, self.hooks = recipe, answers, hooks or Hooks()
         self.clock = PhaseClock(next(student.model.parameters()).device)
         self._window_metrics: Metrics = {}
-        self._tokens_seen = 0
+        self._window_tokens = self._tokens_seen = 0
         self._saved: checkpoint.Checkpoint | None = None
 
     # --- the window -----------------------------------------------------------------------------
@@ -202,15 +202,16 @@ class WindowTrainer:
     def _describe(self, totals: WindowTotals) -> Metrics:
         rows, tokens = len(totals.lengths), totals.tokens
         self._tokens_seen += tokens
-        metrics: Metrics = {
-            "entropy": totals.entropy / tokens,
-            "completion_tokens/mean": tokens / rows,
-            "completion_tokens/max": float(max(totals.lengths)),
-            "truncated_share": 1 - totals.finished / rows,
-            "eos_share": totals.finished / rows,
-            "on_policy_share": totals.on_policy_rows / rows,
-            "num_tokens": float(self._tokens_seen),
-        }
+        self._window_tokens = tokens
+        metrics: Metrics = {"entropy": totals.entropy / tokens, "num_tokens": float(self._tokens_seen)}
+        if rows:  # a window may hold corrections only, which are no completions
+            metrics |= {
+                "completion_tokens/mean": sum(totals.lengths) / rows,
+                "completion_tokens/max": float(max(totals.lengths)),
+                "truncated_share": 1 - totals.finished / rows,
+                "eos_share": totals.finished / rows,
+                "on_policy_share": totals.on_policy_rows / rows,
+            }
         if totals.teacher_entropy is not None:
             metrics["teacher_entropy"] = totals.teacher_entropy / tokens
         if totals.scored_tokens is not None:
@@ -231,8 +232,7 @@ class WindowTrainer:
         times = self.clock.take()
         known = sum(v for k, v in times.items() if k != "time/step_s")
         times["time/optimizer_s"] = max(0.0, times["time/step_s"] - known)
-        tokens = self._window_metrics["completion_tokens/mean"] or 0.0
-        speed = tokens * self.plan.rows_per_step / times["time/step_s"]
+        speed = self._window_tokens / times["time/step_s"]
         kept: Metrics = {k: float(logs[k]) for k in ("loss", "grad_norm", "learning_rate") if k in logs}
         self.hooks.on_step(self.state.global_step, {**kept, **self._window_metrics, "tokens_per_s": speed, **times})
 

@@ -15,7 +15,7 @@ from expert_provider import Expert, expert
 from opd.config import RunConfig, parse_config
 from opd.demo.bundled import student_dir
 from opd.demo.task import held_out_prompts, parse_question, split_of, train_prompts, validation_prompts
-from opd.events import RunSummary
+from opd.events import RunSummary, StepLogged
 from opd.pipeline.run import run_folder
 from opd.store.money import Ledger, audit, costs
 from opd.store.runs import RunFolder, RunStore
@@ -175,6 +175,17 @@ def test_replies_that_cannot_be_read_are_set_aside(tmp_path: Path, data: Path, t
     assert kept is not None
     problems = [draft["problem"] for draft in kept["drafts"] if draft["marks"] is None]
     assert all(problem["reason"] and problem["text"] == "ok" for problem in problems)
+
+
+def test_steps_of_corrections_only_are_learnt_from(tmp_path: Path, data: Path, teacher: Expert) -> None:
+    """Where no part of any draft stands, a window holds what should have stood there, and no completion."""
+    teacher.spoil = lambda kind, reply: "\n".join(f"7{line}" for line in reply.split("\n")) if kind == "mark" else reply
+    run = run_of(tmp_path, config(data, teacher, MARK, on_policy_fraction=1.0))
+    assert done(run).step == STEPS
+    with run.reader() as reader:
+        steps = [stored.event for stored in reader.read_kind("step_logged", 100)]
+    assert all(isinstance(event, StepLogged) and event.metrics["loss"] for event in steps)
+    assert not any("completion_tokens/mean" in event.metrics for event in steps if isinstance(event, StepLogged))
 
 
 def test_the_person_reads_and_strikes_written_prompts(tmp_path: Path, data: Path, teacher: Expert) -> None:
