@@ -13,9 +13,8 @@ import pytest
 
 from distribution import Scheduling, last_seconds, longest_first
 
-os.environ["HF_HUB_DISABLE_TELEMETRY"] = (
-    "1"  # read when the library is imported; TRL's trainers would tell of themselves
-)
+# TRL's trainers would tell of themselves; read when the library is imported.
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 hypothesis.settings.register_profile("no deadline", deadline=None)  # by default 200 ms, which a busy machine misses
 hypothesis.settings.load_profile("no deadline")
 

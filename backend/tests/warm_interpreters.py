@@ -86,7 +86,7 @@ def fork_for(asking: subprocess.Popen[Any], line: socket.socket, module: str, ar
     """What `_execute_child` does for a command that is started, for one that is forked at the other end of the line."""
     asking.pid = send_request(line, module, args, more)
     asking._child_created = True  # type: ignore[attr-defined]  # private, and so in no stub
-    asking._close_pipe_fds(*more[9:15])  # type: ignore[attr-defined]  # the same
+    asking._close_pipe_fds(*more[9:15])  # type: ignore[attr-defined]  # private, and so in no stub
 
 
 def send_request(line: socket.socket, module: str, args: Any, more: tuple[Any, ...]) -> int:

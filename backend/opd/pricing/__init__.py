@@ -14,7 +14,18 @@ from opd.pricing.lookup import (
     resolve_model,
     typed_price,
 )
-from opd.pricing.records import MAX_TOKENS, NANO_PER_USD, PricedModel, PriceState, Rates, Usage, price, usd, worst_case
+from opd.pricing.records import (
+    MAX_TOKENS,
+    NANO_PER_USD,
+    TOKENS_PRICE_ID,
+    PricedModel,
+    PriceState,
+    Rates,
+    Usage,
+    price,
+    usd,
+    worst_case,
+)
 from opd.pricing.scenarios import (
     ASSUMPTIONS,
     WHY_REAL_DIFFERS,
@@ -28,6 +39,7 @@ __all__ = [
     "ASSUMPTIONS",
     "MAX_TOKENS",
     "NANO_PER_USD",
+    "TOKENS_PRICE_ID",
     "WHY_REAL_DIFFERS",
     "CatalogueEntry",
     "PriceState",

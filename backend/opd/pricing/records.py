@@ -71,6 +71,9 @@ class Rates:
     reasoning: Decimal
 
 
+TOKENS_PRICE_ID = "no price: one nano-dollar stands for one token"
+
+
 @dataclass(frozen=True, slots=True)
 class PricedModel:
     """A paid teacher with its price.
@@ -92,6 +95,11 @@ class PricedModel:
     retirement: date | None = None
     context_tokens: int | None = None
     dearest_hour: bool = False
+
+    @property
+    def counts_tokens(self) -> bool:
+        """A stand-in: one nano-dollar is one token."""
+        return self.price_id.startswith(TOKENS_PRICE_ID)
 
     @property
     def id(self) -> str:

@@ -51,7 +51,7 @@ class StudioProcess:
         if self._outgoing is not None:
             env["OPD_OUTGOING"] = str(self._outgoing)
             env["PYTHONPATH"] = os.pathsep.join([env["PYTHONPATH"], str(Path(__file__).parent / "outgoing")])
-            del env["HF_HUB_DISABLE_TELEMETRY"]  # which the tests set for themselves
+            env.pop("HF_HUB_DISABLE_TELEMETRY", None)  # which the tests set for themselves
         command = [sys.executable, "-m", self._program, "studio", "--no-browser", "--port", str(self.port)]
         self._process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, bufsize=1)
         assert self._process.stdout is not None

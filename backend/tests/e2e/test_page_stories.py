@@ -101,7 +101,7 @@ def test_no_serious_accessibility_issue_on_any_page_in_either_theme(page: Page, 
             page.goto(studio.url + address)
             page.wait_for_load_state("networkidle")
         open_it(page)
-        opened = page.get_by_role(role).first  # type: ignore[arg-type]  # a role of the table above
+        opened = page.get_by_role(role).first  # type: ignore[arg-type]  # any text to the table above, a list of roles to Playwright
         opened.wait_for()
         look(name)
         page.keyboard.press("Escape")

@@ -86,7 +86,7 @@ def test_a_key_goes_in_beside_the_teacher_and_never_comes_out(page: Page, studio
 
     # Taking it away asks first.
     row.get_by_role("button", name="Remove the key of OpenAI").click()
-    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    page.get_by_role("dialog").get_by_role("button", name="Keep it").click()
     expect(row).to_contain_text("in a file that only you can read")
     row.get_by_role("button", name="Remove the key of OpenAI").click()
     page.get_by_role("dialog").get_by_role("button", name="Remove the key").click()

@@ -177,3 +177,7 @@ def test_without_a_price_the_run_is_capped_by_tokens(data: Path) -> None:
         num_tokens = sum(line[1] + line[2] for line in provider.invoice.lines)
         assert (run.state(), last.unit, last.spent_nano_usd) == ("paused", "tokens", num_tokens)
         assert 0 < num_tokens <= 1_000
+        finished = run.summary().finished
+        assert finished is not None
+        assert finished.error is not None
+        assert f"{num_tokens:,} of 1,000 tokens spent" in finished.error.message

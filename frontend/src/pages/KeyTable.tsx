@@ -1,15 +1,14 @@
 /** Which providers' keys are on this machine, and where each is kept. Never a value. */
 import { Button, Modal } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 
 import { useDeleteKeyMutation, useListKeysQuery } from "../api";
-import { problemOf } from "../api/errors";
 import type { KeyPresence } from "../api/schema.gen";
 import { strings } from "../strings";
 import page from "./page.module.css";
-import side from "../components/run/side.module.css";
 import { KeyForm } from "../components/keys/KeyForm";
+import { toldIfRefused } from "../components/refusals";
+import { Confirm } from "../components/ui/Confirm";
 import classes from "../components/keys/keys.module.css";
 
 const t = strings.providerKeys;
@@ -76,25 +75,19 @@ export function KeyTable() {
 function RemoveKey({ of, onClose }: { of: KeyPresence | null; onClose: () => void }) {
   const [remove, { isLoading }] = useDeleteKeyMutation();
   return (
-    <Modal opened={of !== null} onClose={onClose} title={t.removeTitle}>
-      <p>{of && t.removeText(nameOf(of))}</p>
-      <div className={side.modalActions}>
-        <Button variant="default" onClick={onClose} data-autofocus>
-          {t.cancel}
-        </Button>
-        <Button
-          color="red"
-          loading={isLoading}
-          onClick={async () => {
-            if (!of) return;
-            const problem = problemOf((await remove({ provider: of.provider })).error);
-            if (problem) notifications.show({ color: "red", title: problem.message, message: problem.hint });
-            onClose();
-          }}
-        >
-          {t.removeSure}
-        </Button>
-      </div>
-    </Modal>
+    <Confirm
+      opened={of !== null}
+      title={t.removeTitle}
+      keep={strings.runs.cancel}
+      sure={t.removeSure}
+      isBusy={isLoading}
+      onClose={onClose}
+      onSure={async () => {
+        if (of) toldIfRefused(await remove({ provider: of.provider }));
+        onClose();
+      }}
+    >
+      {of && t.removeText(nameOf(of))}
+    </Confirm>
   );
 }

@@ -31,7 +31,6 @@ export const providerKeysStrings = {
     removeFor: (provider: string) => `Remove the key of ${provider}`,
     label: (provider: string) => `Key of ${provider}`,
     keep: "Keep it",
-    cancel: "Cancel",
     where: "Kept in the system's keychain where there is one, else in a file that only you can read.",
     missing: (provider: string) => `There is no key for ${provider} yet.`,
     removeTitle: "Remove this key?",

@@ -69,14 +69,20 @@ def _month_scope(db: sqlite3.Connection, month: str) -> str:
     return scope
 
 
-def _require_room(db: sqlite3.Connection, scope: str, worst: int) -> None:
+def _require_room(db: sqlite3.Connection, scope: str, worst: int, *, in_tokens: bool) -> None:
     cap, held, spent = db.execute("SELECT cap, held, spent FROM budgets WHERE scope = ?", (scope,)).fetchone()
     if cap is not None and spent + held + worst > cap:
         whose = f"budget of {scope.removeprefix('month:')}" if scope.startswith("month:") else "run's spend cap"
-        under_way = f", ${held / 1e9:.4f} held for calls under way" if held else ""
+        digits = 4 if cap >= 10_000_000 else 6  # a cent
+
+        def said(amount: int) -> str:
+            return f"{amount:,}" if in_tokens else f"${amount / 1e9:.{digits}f}"
+
+        under_way = f", {said(held)} held for calls under way" if held else ""
+        unit = " tokens" if in_tokens else ""
         raise BudgetReachedError(
-            f"The {whose} is reached: ${spent / 1e9:.4f} of ${cap / 1e9:.4f} spent{under_way}, and the next call may "
-            f"cost up to ${worst / 1e9:.4f}.",
+            f"The {whose} is reached: {said(spent)} of {said(cap)}{unit} spent{under_way}, and the next call may "
+            f"cost up to {said(worst)}.",
             hint="Raise the cap and resume; nothing that was paid is asked for again.",
             details={"scope": scope, "cap_nano_usd": cap, "spent_nano_usd": spent, "held_nano_usd": held,
                      "next_nano_usd": worst},
@@ -101,7 +107,7 @@ def reserve(db: sqlite3.Connection, request: CallRequest, owner: str, *, strict:
     worst, month = request.worst_nano_usd, this_month()
     scopes = (_known_run_scope(db, request.run_id), _month_scope(db, month))
     for scope in scopes:
-        _require_room(db, scope, worst)
+        _require_room(db, scope, worst, in_tokens=request.price.counts_tokens)
     call_id = db.execute(
         "INSERT INTO calls(key, run_id, stage, teacher, month, owner, price_id, batch, state, worst, held, spent, time)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'RESERVED', ?, ?, 0, ?) RETURNING id",

@@ -17,6 +17,7 @@ from typing import Literal
 from opd.config import ChatModel
 from opd.errors import ConfigError
 from opd.pricing import (
+    TOKENS_PRICE_ID,
     PricedModel,
     Rates,
     is_same_model,
@@ -41,8 +42,6 @@ PROVIDERS: dict[str, tuple[Api, str]] = {
 LOCAL = "local"
 _ALIASES = {"gemini": "google"}
 _LONGEST_ID = 200
-
-TOKENS_PRICE_ID = "no price: one nano-dollar stands for one token"
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,17 @@
 /** One dataset: statistics, what the check found, its prompts as they are and as a model reads them. */
-import { ActionIcon, Button, Modal, SegmentedControl } from "@mantine/core";
-import { notifications } from "@mantine/notifications";
+import { ActionIcon, Button, SegmentedControl } from "@mantine/core";
 import { type ReactNode, useState } from "react";
 import { useNavigate } from "react-router";
 
 import { useDeleteDatasetMutation, useGetDatasetQuery } from "../../api";
-import { problemOf } from "../../api/errors";
 import type { DatasetDetail as Detail, DatasetItem } from "../../api/types";
 import { count } from "../../lib/format";
 import { wordFor } from "../../lib/words";
 import { strings } from "../../strings";
 import { Pending } from "../Pending";
 import { keepDataset } from "../setup/draftStorage";
+import { toldIfRefused } from "../refusals";
+import { Confirm } from "../ui/Confirm";
 import { IconCheck, IconCross, IconDownload, IconInfo, IconPlay, IconTrash, IconWarn } from "../ui/icons";
 import classes from "./data.module.css";
 import { RenderedPrompts } from "./RenderedPrompts";
@@ -194,25 +194,19 @@ function Messages({ detail }: { detail: Detail }) {
 function DeleteDialog({ item, onClose }: { item: DatasetItem | null; onClose: () => void }) {
   const [remove, { isLoading }] = useDeleteDatasetMutation();
   return (
-    <Modal opened={item !== null} onClose={onClose} title={strings.data.removeTitle}>
-      <p>{item && strings.data.removeText(item.name)}</p>
-      <div className={classes.modalActions}>
-        <Button variant="default" onClick={onClose} data-autofocus>
-          {strings.runs.cancel}
-        </Button>
-        <Button
-          color="red"
-          loading={isLoading}
-          onClick={async () => {
-            if (!item) return;
-            const problem = problemOf((await remove({ datasetId: item.id })).error);
-            if (problem) notifications.show({ color: "red", title: problem.message, message: problem.hint });
-            onClose();
-          }}
-        >
-          {strings.data.removeSure}
-        </Button>
-      </div>
-    </Modal>
+    <Confirm
+      opened={item !== null}
+      title={strings.data.removeTitle}
+      keep={strings.runs.cancel}
+      sure={strings.data.removeSure}
+      isBusy={isLoading}
+      onClose={onClose}
+      onSure={async () => {
+        if (item) toldIfRefused(await remove({ datasetId: item.id }));
+        onClose();
+      }}
+    >
+      {item && strings.data.removeText(item.name)}
+    </Confirm>
   );
 }

@@ -1,8 +1,8 @@
 /** Beside a teacher that needs a key: a place for it, as long as there is none. */
 import { useListKeysQuery } from "../../api";
 import { strings } from "../../strings";
+import { Notice } from "../ui/Notice";
 import { KeyForm } from "./KeyForm";
-import classes from "./keys.module.css";
 
 const t = strings.providerKeys;
 
@@ -11,9 +11,8 @@ export function MissingKey({ provider }: { provider: string }) {
   const key = data?.items.find((found) => found.provider === provider);
   if (!key || key.present) return null;
   return (
-    <div className={classes.missing}>
-      <p>{t.missing(t.names[provider] ?? provider)}</p>
+    <Notice tone="info" title={t.missing(t.names[provider] ?? provider)}>
       <KeyForm provider={provider} />
-    </div>
+    </Notice>
   );
 }

@@ -1,11 +1,12 @@
 /** Stopping, with what it will do in words. Saving is the default; discarding asks again. */
-import { Button, Menu, Modal } from "@mantine/core";
+import { Button, Menu } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 
 import { useStopRunMutation } from "../../api";
 import { problemOf } from "../../api/errors";
 import { strings } from "../../strings";
 import { diagnosticsText } from "../diagnostics";
+import { Confirm } from "../ui/Confirm";
 import { IconChevron, IconStop, IconTrash } from "../ui/icons";
 import { FailureNotice } from "../ui/Notice";
 import side from "./side.module.css";
@@ -59,23 +60,19 @@ export function StopMenu({ runId, isStopping }: { runId: string; isStopping: boo
           </Menu.Item>
         </Menu.Dropdown>
       </Menu>
-      <Modal opened={asking} onClose={close} title={strings.now.discardTitle}>
-        <p>{strings.now.discardHint}</p>
-        <div className={side.modalActions}>
-          <Button variant="default" onClick={close} data-autofocus>
-            {strings.now.keep}
-          </Button>
-          <Button
-            color="red"
-            onClick={() => {
-              close();
-              void stop({ stopRequest: { run_id: runId, mode: "discard" } });
-            }}
-          >
-            {strings.now.discardSure}
-          </Button>
-        </div>
-      </Modal>
+      <Confirm
+        opened={asking}
+        title={strings.now.discardTitle}
+        keep={strings.now.keep}
+        sure={strings.now.discardSure}
+        onClose={close}
+        onSure={() => {
+          close();
+          void stop({ stopRequest: { run_id: runId, mode: "discard" } });
+        }}
+      >
+        {strings.now.discardHint}
+      </Confirm>
     </>
   );
 }
